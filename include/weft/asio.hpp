@@ -1,0 +1,20 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+/// weft and Boost.Asio (1.81 or later). For the standalone Asio include <weft/standalone_asio.hpp>; both may be used in
+/// one program.
+///
+///     std::size_t n = socket.async_read_some(buffer, weft::use_fiber); // from any depth below a stackful body
+///
+/// Include it wherever a boost::asio::awaitable gets a stackful body that uses weft::await: it teaches weft how such a
+/// coroutine waits for operations of others.
+
+#include <weft/detail/use_fiber.hpp>
+
+#include <boost/asio.hpp>
+
+#define WEFT_ASIO boost::asio
+#define WEFT_ASIO_ERROR boost::system
+#include <weft/detail/asio_adapter.hpp>
+#undef WEFT_ASIO
+#undef WEFT_ASIO_ERROR

@@ -1,0 +1,219 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+// weft for one Asio: included by weft/asio.hpp with WEFT_ASIO = boost::asio, by weft/standalone_asio.hpp with asio.
+// Meant to be included once for each, hence no include guard.
+
+#include <atomic>
+#include <chrono>
+#include <coroutine>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace WEFT_ASIO {
+namespace weft_detail {
+
+/// await_request::kind of an operation of this Asio.
+inline constexpr char operation_kind = 0;
+
+/// An operation started by use_fiber: lies on the body's stack while the body waits for it.
+class operation_base {
+public:
+    /// Starts it. The one who completes it, or this function if that has happened already, calls `next`, so never while
+    /// the operation is still being started. An operation that is dropped drops `next`.
+    virtual void start(::weft::detail::continuation next, cancellation_slot slot) = 0;
+
+    ::weft::detail::await_request request() noexcept { return {&start_for_driver, this, false, &operation_kind}; }
+
+protected:
+    ~operation_base() = default;
+
+private:
+    // For a coroutine that is no awaitable of this Asio: completion resumes it.
+    static std::coroutine_handle<> start_for_driver(::weft::detail::await_request& request,
+                                                    std::coroutine_handle<> driver) noexcept {
+        try {
+            static_cast<operation_base*>(request.awaiter)
+                ->start(::weft::detail::continuation([driver] { driver.resume(); }), cancellation_slot());
+            return nullptr;
+        } catch (...) {
+            request.failure = std::current_exception();
+            return driver;
+        }
+    }
+};
+
+template <class Begin, class... Results>
+class operation final : public operation_base {
+public:
+    explicit operation(Begin& begin) noexcept : begin_(begin) {}
+
+    void start(::weft::detail::continuation next, cancellation_slot slot) override {
+        begin_(handler(*this, std::move(next), slot));
+        if (second_.exchange(true, std::memory_order_acq_rel)) std::move(next_)();
+    }
+
+    std::tuple<Results...>& results() noexcept { return *results_; }
+
+private:
+    class handler {
+    public:
+        using cancellation_slot_type = cancellation_slot;
+
+        handler(operation& self, ::weft::detail::continuation next, cancellation_slot slot) noexcept
+            : self_(&self), next_(std::move(next)), slot_(slot) {}
+
+        cancellation_slot_type get_cancellation_slot() const noexcept { return slot_; }
+
+        template <class... Args>
+        void operator()(Args&&... args) {
+            ::weft::detail::continuation next(std::move(next_));
+            self_->results_.emplace(std::forward<Args>(args)...);
+            self_->next_ = std::move(next);
+            if (self_->second_.exchange(true, std::memory_order_acq_rel)) std::move(self_->next_)();
+        }
+
+    private:
+        operation* self_;
+        ::weft::detail::continuation next_;
+        cancellation_slot slot_;
+    };
+
+    Begin& begin_;
+    std::optional<std::tuple<Results...>> results_;
+    std::atomic<bool> second_{false}; // of starting and completing, one is over
+    ::weft::detail::continuation next_;
+};
+
+template <class T>
+inline constexpr bool is_error = std::is_same_v<T, WEFT_ASIO_ERROR::error_code> || std::is_same_v<T, std::exception_ptr>;
+
+inline void throw_if(const WEFT_ASIO_ERROR::error_code& error) {
+    if (error) throw WEFT_ASIO_ERROR::system_error(error);
+}
+inline void throw_if(const std::exception_ptr& error) {
+    if (error) std::rethrow_exception(error);
+}
+
+template <class... Values>
+auto give(Values&&... values) {
+    if constexpr (sizeof...(Values) == 1)
+        return (std::move(values), ...);
+    else if constexpr (sizeof...(Values) > 1)
+        return std::tuple<std::remove_cvref_t<Values>...>(std::move(values)...);
+}
+
+template <class First, class... Rest>
+auto give_or_throw(First& first, Rest&... rest) {
+    if constexpr (is_error<First>) {
+        throw_if(first);
+        return give(std::move(rest)...);
+    } else {
+        return give(std::move(first), std::move(rest)...);
+    }
+}
+
+/// What an awaitable waits with for an operation of another library: an operation of this Asio that whoever completes
+/// the other one completes. A timer is the one thing that a context keeps, drops when it is destroyed, and can be told
+/// from any thread to complete.
+template <class Executor>
+class foreign_wait : public std::enable_shared_from_this<foreign_wait<Executor>> {
+public:
+    explicit foreign_wait(const Executor& executor) : timer_(executor, std::chrono::steady_clock::time_point::max()) {}
+
+    template <class Handler>
+    void start(::weft::detail::await_request& request, Handler handler) {
+        timer_.async_wait(bind_cancellation_slot(cancellation_slot(), [h = std::move(handler)](auto) mutable { std::move(h)(); }));
+        waker_ = wake(this->shared_from_this()).handle;
+        const std::coroutine_handle<> next = request.start(request, waker_);
+        if (next) next.resume();
+    }
+
+    /// What was to wake it will not come any more.
+    void abandon() noexcept {
+        if (waker_) std::exchange(waker_, nullptr).destroy();
+    }
+
+private:
+    struct waker {
+        struct promise_type {
+            waker get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
+            std::suspend_always initial_suspend() const noexcept { return {}; }
+            std::suspend_never final_suspend() const noexcept { return {}; }
+            void return_void() const noexcept {}
+            void unhandled_exception() const noexcept { std::terminate(); }
+        };
+        std::coroutine_handle<> handle;
+    };
+
+    // Runs on the completing thread. Cancelling lets another thread go on at once and drop its share of this object.
+    static waker wake(std::shared_ptr<foreign_wait> self) {
+        self->waker_ = nullptr;
+        self->timer_.cancel();
+        co_return;
+    }
+
+    basic_waitable_timer<std::chrono::steady_clock, wait_traits<std::chrono::steady_clock>, Executor> timer_;
+    std::coroutine_handle<> waker_;
+};
+
+template <class Executor>
+awaitable<void, Executor> wait_for_foreign(::weft::detail::await_request& request) {
+    const Executor executor = co_await this_coro::executor;
+    const auto wait = std::make_shared<foreign_wait<Executor>>(executor);
+    struct abandon_guard {
+        foreign_wait<Executor>& wait;
+        ~abandon_guard() { wait.abandon(); }
+    } guard{*wait};
+    use_awaitable_t<Executor> token;
+    co_await async_initiate<use_awaitable_t<Executor>, void()>(
+        [&request, &wait](auto handler) { wait->start(request, std::move(handler)); }, token);
+}
+
+} // namespace weft_detail
+
+template <class... Args>
+class async_result<::weft::use_fiber_t, void(Args...)> {
+public:
+    template <class Initiation, class... InitArgs>
+    static auto initiate(Initiation&& initiation, ::weft::use_fiber_t, InitArgs&&... args) {
+        ::weft::detail::driver& driver = ::weft::detail::ambient_driver();
+        auto begin = [&](auto handler) {
+            std::forward<Initiation>(initiation)(std::move(handler), std::forward<InitArgs>(args)...);
+        };
+        weft_detail::operation<decltype(begin), std::decay_t<Args>...> operation(begin);
+        ::weft::detail::await_request request = operation.request();
+        ::weft::detail::suspend_for(driver, request);
+        if constexpr (sizeof...(Args) > 0)
+            return std::apply([](auto&... results) { return weft_detail::give_or_throw(results...); }, operation.results());
+    }
+};
+
+} // namespace WEFT_ASIO
+
+namespace weft {
+
+/// An awaitable takes operations of its own Asio only, so what weft::await waits for is made one.
+template <class T, class Executor, class Promise>
+struct ambient_adapter<WEFT_ASIO::awaitable<T, Executor>, Promise> {
+    static constexpr bool available = true;
+
+    static WEFT_ASIO::awaitable<void, Executor> wait(detail::await_request& request) {
+        if (request.kind != &WEFT_ASIO::weft_detail::operation_kind)
+            return WEFT_ASIO::weft_detail::wait_for_foreign<Executor>(request);
+        auto& operation = *static_cast<WEFT_ASIO::weft_detail::operation_base*>(request.awaiter);
+        WEFT_ASIO::use_awaitable_t<Executor> token;
+        return WEFT_ASIO::async_initiate<WEFT_ASIO::use_awaitable_t<Executor>, void()>(
+            [&operation](auto handler) {
+                const auto slot = WEFT_ASIO::get_associated_cancellation_slot(handler);
+                operation.start(detail::continuation([h = std::move(handler)]() mutable { WEFT_ASIO::dispatch(std::move(h)); }),
+                                slot);
+            },
+            token);
+    }
+};
+
+} // namespace weft

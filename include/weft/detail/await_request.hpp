@@ -1,0 +1,99 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+#include <weft/detail/awaiter.hpp>
+#include <weft/detail/fiber_record.hpp>
+
+#include <coroutine>
+#include <exception>
+#include <type_traits>
+#include <utility>
+
+namespace weft::detail {
+
+/// What a body that suspends in an await hands to the coroutine that drives it. Lies on the body's stack, beside the
+/// awaiter, which it hides the type of.
+struct await_request {
+    /// Calls await_suspend with the driver's handle, on the driver's stack, when the body has left its own: whoever
+    /// completes the awaited operation may resume the driver at once, on any thread, so nothing of the request may be
+    /// touched after the call. Returns the coroutine to go on with; null if the driver stays suspended.
+    std::coroutine_handle<> (*start)(await_request&, std::coroutine_handle<> driver) noexcept;
+    void* awaiter;
+    bool transfers;            // await_suspend names the coroutine that runs next
+    const void* kind = nullptr; // null: from co.await; else whose: the driver's promise has not seen the operand
+    std::exception_ptr failure = nullptr; // what await_suspend threw
+};
+
+/// await_request::kind of whatever weft::await awaits.
+inline constexpr char ambient_kind = 0;
+
+/// A coroutine with a stackful body, as the body sees it.
+struct driver {
+    fiber_record* body = nullptr;
+    await_request* request = nullptr; // set by the body just before it suspends
+    bool takes_foreign = false;       // weft::await may suspend it
+};
+
+template <class Awaiter, class Promise>
+using await_suspend_result =
+    decltype(std::declval<Awaiter&>().await_suspend(std::declval<std::coroutine_handle<Promise>>()));
+
+template <class Awaiter, class Promise>
+inline constexpr bool transfers_control = !std::is_void_v<await_suspend_result<Awaiter, Promise>> &&
+                                          !std::is_same_v<await_suspend_result<Awaiter, Promise>, bool>;
+
+/// await_request::start for an awaiter that wants the handle of a coroutine with promise `Promise`.
+template <class Awaiter, class Promise>
+std::coroutine_handle<> start_await(await_request& request, std::coroutine_handle<> driver) noexcept {
+    auto& awaiter = *static_cast<Awaiter*>(request.awaiter);
+    const auto handle = std::coroutine_handle<Promise>::from_address(driver.address());
+    try {
+        if constexpr (std::is_void_v<await_suspend_result<Awaiter, Promise>>) {
+            awaiter.await_suspend(handle);
+            return nullptr;
+        } else if constexpr (transfers_control<Awaiter, Promise>) {
+            return awaiter.await_suspend(handle);
+        } else {
+            return awaiter.await_suspend(handle) ? nullptr : driver;
+        }
+    } catch (...) { // then the coroutine counts as resumed, and the exception as that of co_await ([expr.await]/5.1.3)
+        request.failure = std::current_exception();
+        return driver;
+    }
+}
+
+/// Suspends the body, and with it the fibers between it and the caller, until the awaited operation has resumed its
+/// driver. On the body's side.
+inline void suspend_for(driver& d, await_request& request) {
+    d.request = &request;
+    suspend(*d.body);
+    if (request.failure) [[unlikely]]
+        std::rethrow_exception(std::move(request.failure));
+}
+
+/// The driver's side of an await whose await_suspend names the coroutine that runs next.
+struct transferring_wait {
+    await_request& request;
+
+    bool await_ready() const noexcept { return false; }
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<> driver) const noexcept {
+        const std::coroutine_handle<> next = request.start(request, driver);
+        return next ? next : std::noop_coroutine();
+    }
+    void await_resume() const noexcept {}
+};
+
+/// The driver's side of a weft::await: an operand for the promise's await_transform, if it takes any awaiter.
+struct ambient_wait : transferring_wait {};
+
+/// The driver's side of an await whose await_suspend returns void or bool. Kept apart, because going on at once is then
+/// no transfer of control, which some compilers make a nested call without optimisation.
+struct plain_wait {
+    await_request& request;
+
+    bool await_ready() const noexcept { return false; }
+    bool await_suspend(std::coroutine_handle<> driver) const noexcept { return !request.start(request, driver); }
+    void await_resume() const noexcept {}
+};
+
+} // namespace weft::detail

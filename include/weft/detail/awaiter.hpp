@@ -1,0 +1,80 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+#include <concepts>
+#include <coroutine>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+// What the compiler does with the operand of co_await, spelled as functions ([expr.await]).
+
+namespace weft::detail {
+
+template <class T>
+concept has_member_co_await = requires(T&& x) { std::forward<T>(x).operator co_await(); };
+
+template <class T>
+concept has_free_co_await = requires(T&& x) { operator co_await(std::forward<T>(x)); };
+
+/// The awaiter of an operand: what its `operator co_await` gives, else the operand itself.
+template <class T>
+decltype(auto) get_awaiter(T&& operand) {
+    if constexpr (has_member_co_await<T>)
+        return std::forward<T>(operand).operator co_await();
+    else if constexpr (has_free_co_await<T>)
+        return operator co_await(std::forward<T>(operand));
+    else
+        return static_cast<T&&>(operand);
+}
+
+/// Has the three functions, whatever handle its await_suspend wants.
+template <class T>
+concept awaiter = requires(T& a) {
+    static_cast<bool>(a.await_ready());
+    a.await_resume();
+};
+
+template <class T>
+concept awaitable = awaiter<std::remove_reference_t<decltype(get_awaiter(std::declval<T>()))>>;
+
+/// Its await_suspend can be called with the handle of a coroutine whose promise is P.
+template <class T, class P>
+concept awaiter_in = awaiter<T> && requires(T& a, std::coroutine_handle<P> h) { a.await_suspend(h); };
+
+/// Converts to a handle, but is none: where await_suspend takes it, it takes the handle of any coroutine and has no
+/// wish for a promise.
+struct any_handle {
+    operator std::coroutine_handle<>() const noexcept;
+};
+
+template <class T>
+concept awaiter_anywhere = awaiter<T> && requires(T& a, any_handle h) { a.await_suspend(h); };
+
+/// What await returns for an awaiter's result: that, but never a reference into an awaiter that is gone by then.
+template <class Awaiter>
+using await_result = std::conditional_t<std::is_rvalue_reference_v<decltype(std::declval<Awaiter&>().await_resume())>,
+                                        std::remove_cvref_t<decltype(std::declval<Awaiter&>().await_resume())>,
+                                        decltype(std::declval<Awaiter&>().await_resume())>;
+
+// Has a class a member of this name, however overloaded, deleted or templated? Beside a second base class that has it
+// too, the name is ambiguous exactly then. (Nothing can be derived from a final class: there only a plain member is seen.)
+struct named_await_transform {
+    void await_transform();
+};
+struct named_operator_new {
+    static void* operator new(std::size_t);
+};
+template <class P, class Name>
+struct beside : P, Name {};
+
+/// co_await in a coroutine with promise P goes through P::await_transform ([expr.await]/3.2).
+template <class P>
+concept has_await_transform = (std::is_final_v<P> && requires { &P::await_transform; }) ||
+                              (!std::is_final_v<P> && !requires { &beside<P, named_await_transform>::await_transform; });
+
+/// Frames of coroutines with promise P are allocated by P ([dcl.fct.def.coroutine]/9).
+template <class P>
+concept has_operator_new = !std::is_final_v<P> && !requires { &beside<P, named_operator_new>::operator new; };
+
+} // namespace weft::detail

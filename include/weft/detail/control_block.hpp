@@ -1,0 +1,32 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+#include <weft/detail/config.hpp>
+
+#include <cstddef>
+
+namespace weft::detail {
+inline namespace WEFT_CONTEXT_ABI {
+
+/// One suspended flow of control, as the inline switch leaves it. switch_to(block) exchanges the running flow with the
+/// one in the block: the block of a suspended fiber holds the fiber, the block of a running one holds its resumer.
+struct control_block {
+#if WEFT_SWITCH_NATIVE
+    void* stack_pointer;
+    void* program_counter; // AArch64 with PAC: signed with stack_pointer
+    void* frame_pointer;   // x29, rbp
+    void* base_register;   // x19, rbx: compilers may address the frame through it, so it cannot be declared clobbered
+#else
+    void* context; // of Boost.Context
+    void* entry_function;
+    void* entry_argument;
+#endif
+};
+
+/// Makes a block whose first switch calls `entry(argument)` on the stack that ends below `stack_top` (16-byte aligned).
+/// `entry` must not return and no exception may leave it.
+WEFT_API void make_control_block(control_block& block, void* stack_top, std::size_t size, void (*entry)(void*),
+                                 void* argument) noexcept;
+
+} // namespace WEFT_CONTEXT_ABI
+} // namespace weft::detail

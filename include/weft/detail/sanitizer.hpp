@@ -1,0 +1,96 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+#include <weft/detail/config.hpp>
+
+#include <cstddef>
+
+#if WEFT_ASAN
+#    include <sanitizer/asan_interface.h>
+#    include <sanitizer/common_interface_defs.h>
+#endif
+#if WEFT_TSAN
+#    include <sanitizer/tsan_interface.h>
+#endif
+
+// What AddressSanitizer and ThreadSanitizer must be told when control changes stacks. Every switch is
+//     departure d; d.leave(...);  switch_to(block);  d.arrive(...);
+// Without a sanitizer all of it is empty; the data below are there in every build, so that the layout never differs.
+
+namespace weft::detail {
+
+struct stack_bounds {
+    const void* lowest = nullptr;
+    std::size_t size = 0;
+};
+
+/// What the sanitizers know of one fiber.
+struct sanitizer_fiber {
+    stack_bounds own;       // its stack
+    stack_bounds resumer;   // the stack it will be suspended to
+    void* thread_sanitizer = nullptr;
+    void* resumer_thread_sanitizer = nullptr;
+
+    void create(const void* lowest, std::size_t size) noexcept {
+        own = {lowest, size};
+#if WEFT_TSAN
+        thread_sanitizer = __tsan_create_fiber(0);
+#endif
+    }
+
+    /// The stack is about to be given back: frames that never returned have left it poisoned.
+    void destroy() noexcept {
+#if WEFT_ASAN
+        ASAN_UNPOISON_MEMORY_REGION(own.lowest, own.size);
+#endif
+#if WEFT_TSAN
+        __tsan_destroy_fiber(thread_sanitizer);
+#endif
+    }
+};
+
+/// One departure from a stack, kept there until control comes back.
+class departure {
+public:
+    /// Just before a resume of `fiber`, which continues on the stack of `innermost`.
+    void to_fiber([[maybe_unused]] sanitizer_fiber& fiber, [[maybe_unused]] sanitizer_fiber& innermost) noexcept {
+#if WEFT_ASAN
+        __sanitizer_start_switch_fiber(&fake_stack_, innermost.own.lowest, innermost.own.size);
+#endif
+#if WEFT_TSAN
+        fiber.resumer_thread_sanitizer = __tsan_get_current_fiber();
+        __tsan_switch_to_fiber(innermost.thread_sanitizer, 0);
+#endif
+    }
+
+    /// Just before `fiber` suspends to its resumer; `last`: its stack will not run again.
+    void to_resumer([[maybe_unused]] sanitizer_fiber& fiber, [[maybe_unused]] bool last) noexcept {
+#if WEFT_ASAN
+        __sanitizer_start_switch_fiber(last ? nullptr : &fake_stack_, fiber.resumer.lowest, fiber.resumer.size);
+#endif
+#if WEFT_TSAN
+        __tsan_switch_to_fiber(fiber.resumer_thread_sanitizer, 0);
+#endif
+    }
+
+    /// Control is back in the resumer.
+    void back_in_resumer() noexcept {
+#if WEFT_ASAN
+        __sanitizer_finish_switch_fiber(fake_stack_, nullptr, nullptr);
+#endif
+    }
+
+    /// Control is (back) in `fiber`, on whatever stack it was left on.
+    void back_in_fiber([[maybe_unused]] sanitizer_fiber& fiber) noexcept {
+#if WEFT_ASAN
+        __sanitizer_finish_switch_fiber(fake_stack_, &fiber.resumer.lowest, &fiber.resumer.size);
+#endif
+    }
+
+private:
+#if WEFT_ASAN
+    void* fake_stack_ = nullptr;
+#endif
+};
+
+} // namespace weft::detail

@@ -1,0 +1,14 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+// switch_to(control_block&) of the backend this build runs on.
+
+#include <weft/detail/config.hpp>
+
+#if !WEFT_SWITCH_NATIVE
+#    include <weft/detail/switch_fcontext.hpp>
+#elif defined(__aarch64__)
+#    include <weft/detail/switch_aarch64.hpp>
+#else
+#    include <weft/detail/switch_x86_64.hpp>
+#endif

@@ -1,0 +1,116 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+#include <weft/detail/control_block.hpp>
+
+// The inline switch on AArch64. It is not a call: to the compiler it is one statement that may change every register and
+// all memory, so the compiler itself spills what is live here, and nothing else. By hand go only sp, pc, and the two
+// registers that cannot be declared clobbered: x29 (GCC refuses it) and x19 (Clang's base pointer where the stack is
+// realigned). Nothing is pushed: a red zone below sp stays whole. It leaves by `br` and never by `ret`, so the
+// processor's stack of predicted returns stays as it was.
+//
+// x18 is the platform register. On plain Linux compilers use it as scratch, so it is clobbered there; on Apple, Android
+// and Windows, and where it holds a shadow call stack, it must not even be named.
+//
+// PAC (see lib/switch/aarch64.S): the pc rests in memory signed with its sp, and is checked before the branch.
+// BTI: a branch through x17 may land on `bti j`, and on `bti c`, the landing pad of a function.
+//
+// Call frame information: until the row below, an unwinder sees the function that leaves; from there on it sees a frame
+// whose caller is the arriving context. `brk` never runs; it keeps the bytes before label 1, which unwinders look up for
+// a suspended frame, out of that row. Under PAC a function that changes x30, as this one, has told the unwinder already
+// that its return address is signed, so the row names the signed pc, checked with CFA = sp.
+
+#if defined(__ARM_FEATURE_BTI_DEFAULT)
+#    define WEFT_LANDING_PAD "hint #36\n\t" /* bti j */
+#else
+#    define WEFT_LANDING_PAD ""
+#endif
+
+#if defined(__ARM_FEATURE_PAC_DEFAULT)
+#    define WEFT_THEIR_PC "x13" /* still signed */
+#    define WEFT_SIGN_OURS                                                                                             \
+        "adr  x17, 1f\n\t"    /* where we shall continue, */                                                           \
+        "mov  x16, sp\n\t"    /* signed together with our sp, */                                                       \
+        "hint #8\n\t"         /* pacia1716: x17 with modifier x16 */                                                   \
+        "mov  x12, x17\n\t"
+#    define WEFT_CHECK_THEIRS                                                                                          \
+        "mov  x17, x13\n\t"   /* the arriving pc, */                                                                   \
+        "mov  x16, x9\n\t"    /* which was signed with its sp: */                                                      \
+        "hint #12\n\t"        /* autia1716: strips the signature, or makes x17 an address that faults */
+#else
+#    define WEFT_THEIR_PC "x17"
+#    define WEFT_SIGN_OURS "adr  x12, 1f\n\t" /* where we shall continue */
+#    define WEFT_CHECK_THEIRS ""
+#endif
+
+#if defined(__GCC_HAVE_DWARF2_CFI_ASM)
+#    define WEFT_CFI_ARRIVING                                                                                          \
+        ".cfi_remember_state\n\t"                                                                                      \
+        ".cfi_def_cfa x9, 0\n\t"      /* the caller's sp is the arriving one, */                                       \
+        ".cfi_register x30, " WEFT_THEIR_PC "\n\t" /* it continues at the arriving pc, */                              \
+        ".cfi_register x29, x14\n\t"  /* and these are its x29 and x19 */                                              \
+        ".cfi_register x19, x15\n\t"
+#    define WEFT_CFI_LEAVING ".cfi_restore_state\n\t"
+#else
+#    define WEFT_CFI_ARRIVING ""
+#    define WEFT_CFI_LEAVING ""
+#endif
+
+#if defined(__linux__) && !defined(__ANDROID__) && !WEFT_HAS_FEATURE(shadow_call_stack)
+#    define WEFT_CLOBBER_X18 , "x18"
+#else
+#    define WEFT_CLOBBER_X18
+#endif
+
+#if defined(__ARM_FEATURE_SVE)
+#    define WEFT_CLOBBER_SVE                                                                                           \
+        , "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11", "p12", "p13", "p14", "p15"
+#else
+#    define WEFT_CLOBBER_SVE
+#endif
+
+namespace weft::detail {
+
+/// Exchanges the running flow of control with the one in `block`. Returns when somebody switches through the block that
+/// then holds this one, possibly on another thread: no thread-local address may be kept across it.
+/// Costs 10 instructions, 2 of them loads and 2 stores (16 with PAC); FPCR and FPSR stay the thread's.
+WEFT_ALWAYS_INLINE void switch_to(control_block& block) noexcept {
+    register control_block* b asm("x0") = &block;
+    asm volatile("ldp  x9, " WEFT_THEIR_PC ", [x0]\n\t" // the arriving sp and pc
+                 "ldp  x14, x15, [x0, #16]\n\t" // the arriving x29 and x19
+                 WEFT_SIGN_OURS                 // x12 = where we shall continue
+                 "mov  x10, sp\n\t"             //
+                 "stp  x10, x12, [x0]\n\t"      // ours go where they were
+                 "stp  x29, x19, [x0, #16]\n\t" //
+                 WEFT_CFI_ARRIVING              //
+                 WEFT_CHECK_THEIRS              // x17 = the arriving pc
+                 "mov  x29, x14\n\t"            // the arriving context's registers
+                 "mov  x19, x15\n\t"            //
+                 "mov  sp, x9\n\t"              // now on its stack
+                 "br   x17\n\t"                 // goes on there, at its label 1 or at its entry
+                 WEFT_CFI_LEAVING               //
+                 "brk  #0\n"                    // never runs, see above
+                 "1:\n\t"                       // somebody came back: sp, x29 and x19 are ours again
+                 WEFT_LANDING_PAD               //
+                 : "+r"(b)
+                 :
+                 : "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",
+                   "x16", "x17" WEFT_CLOBBER_X18, "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30",
+                   "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",
+                   "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29",
+                   "v30", "v31" WEFT_CLOBBER_SVE, "cc", "memory");
+}
+
+static_assert(offsetof(control_block, stack_pointer) == 0 && offsetof(control_block, program_counter) == 8 &&
+              offsetof(control_block, frame_pointer) == 16 && offsetof(control_block, base_register) == 24);
+
+} // namespace weft::detail
+
+#undef WEFT_LANDING_PAD
+#undef WEFT_THEIR_PC
+#undef WEFT_SIGN_OURS
+#undef WEFT_CHECK_THEIRS
+#undef WEFT_CFI_ARRIVING
+#undef WEFT_CFI_LEAVING
+#undef WEFT_CLOBBER_X18
+#undef WEFT_CLOBBER_SVE

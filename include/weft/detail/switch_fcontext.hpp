@@ -1,0 +1,16 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+#include <weft/detail/control_block.hpp>
+#include <weft/switch.hpp>
+
+namespace weft::detail {
+
+/// The switch on Boost.Context's fcontext. Control arrives with the context that was left, which belongs into the block
+/// that was left through: whoever arrives puts it there.
+inline void switch_to(control_block& block) {
+    const transfer arrived = jump_context(block.context, &block);
+    static_cast<control_block*>(arrived.data)->context = arrived.from;
+}
+
+} // namespace weft::detail

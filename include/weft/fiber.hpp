@@ -1,0 +1,230 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+#include <weft/detail/config.hpp>
+#include <weft/detail/fiber_record.hpp>
+#include <weft/stack.hpp>
+
+#include <concepts>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <type_traits>
+#include <utility>
+
+/// Stackful coroutines: a body that can suspend from any depth of calls.
+///
+///     weft::fiber f{[](weft::fiber_ref self) {
+///         std::puts("one");
+///         self.suspend();
+///         std::puts("two");
+///     }};
+///     while (!f.done()) f.resume();
+///
+/// The handle owns the stack and the body. A fiber may be resumed from any thread, by one thread at a time; what the
+/// body keeps across a suspension must not depend on the thread (errno, thread_local addresses, held mutexes).
+/// Each fiber has its own exceptions: it may suspend inside a catch block and `throw;` later.
+namespace weft {
+
+/// Misuse of a fiber; what() says what to do instead.
+class WEFT_API fiber_error : public std::logic_error {
+public:
+    using std::logic_error::logic_error;
+    ~fiber_error() override;
+};
+
+/// Something that needs a running fiber was called outside of one.
+class WEFT_API not_in_fiber : public fiber_error {
+public:
+    using fiber_error::fiber_error;
+    ~not_in_fiber() override;
+};
+
+/// Unwinds the body of a suspended fiber that is being destroyed: thrown by the suspension it waits in. Let it pass. It
+/// is no std::exception; a `catch (...)` that swallows it meets it again at the next suspension. A destructor that
+/// suspends while it passes meets it too, and being noexcept ends the program, as with any exception.
+class WEFT_API forced_unwind {
+public:
+    explicit forced_unwind(const detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
+    bool unwinds(const detail::fiber_record& fiber) const noexcept { return fiber_ == &fiber; }
+
+private:
+    const detail::fiber_record* fiber_;
+};
+
+/// Names a fiber without owning it; valid while the fiber exists. What a body is given to suspend itself with.
+class fiber_ref {
+public:
+    explicit fiber_ref(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
+
+    /// Gives control back to whoever resumed the fiber; returns at its next resume, possibly on another thread.
+    /// May be called from a fiber that this one has resumed: then both are suspended, and continue together.
+    /// \throws forced_unwind if the fiber is being destroyed; fiber_error if it is not running.
+    /// \pre called on the thread the fiber runs on.
+    void suspend() const {
+        if (fiber_->status != detail::fiber_status::running) [[unlikely]]
+            detail::throw_not_running();
+        detail::suspend(*fiber_);
+    }
+
+    friend bool operator==(fiber_ref, fiber_ref) noexcept = default;
+
+private:
+    friend struct detail::fiber_access;
+    detail::fiber_record* fiber_;
+};
+
+/// What a fiber can run: a function object called with a fiber_ref or with nothing, once. Its result is ignored.
+template <class Fn>
+concept fiber_body = std::move_constructible<Fn> && (std::invocable<Fn&, fiber_ref> || std::invocable<Fn&>);
+
+namespace detail {
+
+[[noreturn]] WEFT_API void throw_stack_too_small(std::size_t size, std::size_t needed);
+
+/// A fiber's record together with its body, and the allocator and the memory of the stack they lie on.
+template <class Allocator, class Body>
+class fiber_frame final : public fiber_record {
+public:
+    using stack_type = decltype(std::declval<Allocator&>().allocate());
+
+    template <class Fn>
+    static fiber_record* create(Allocator allocator, Fn&& fn) {
+        const stack_type memory = allocator.allocate();
+        const auto top = reinterpret_cast<std::uintptr_t>(memory.sp);
+        const std::uintptr_t place = (top - sizeof(fiber_frame)) & ~(std::uintptr_t{alignof(fiber_frame)} - 1);
+        const std::uintptr_t lowest = top - memory.size;
+        if (memory.size < sizeof(fiber_frame) || place < lowest + least_room) [[unlikely]] {
+            allocator.deallocate(memory);
+            throw_stack_too_small(memory.size, top - place + least_room);
+        }
+        fiber_frame* frame;
+        try {
+            frame = new (reinterpret_cast<void*>(place)) fiber_frame(allocator, memory, std::forward<Fn>(fn));
+        } catch (...) {
+            allocator.deallocate(memory);
+            throw;
+        }
+        prepare(*frame, frame, reinterpret_cast<void*>(lowest), operations_of);
+        return frame;
+    }
+
+private:
+    static constexpr std::size_t least_room = 1024; // for the first frames of any body
+
+    template <class Fn>
+    fiber_frame(const Allocator& allocator, const stack_type& memory, Fn&& fn)
+        : allocator_(allocator), memory_(memory), body_(std::forward<Fn>(fn)) {}
+    ~fiber_frame() {}
+
+    static void run(fiber_record& record) {
+        auto& frame = static_cast<fiber_frame&>(record);
+        const body_guard destroys_it{frame.body_};
+        if constexpr (std::invocable<Body&, fiber_ref>)
+            std::invoke(frame.body_, fiber_ref{record});
+        else
+            std::invoke(frame.body_);
+    }
+
+    static void destroy_body(fiber_record& record) noexcept { std::destroy_at(&static_cast<fiber_frame&>(record).body_); }
+
+    static void release(fiber_record& record) noexcept {
+        auto& frame = static_cast<fiber_frame&>(record);
+        Allocator allocator = std::move(frame.allocator_);
+        const stack_type memory = frame.memory_;
+        frame.~fiber_frame();
+        allocator.deallocate(const_cast<stack_type&>(memory));
+    }
+
+    struct body_guard {
+        Body& body;
+        ~body_guard() { std::destroy_at(&body); }
+    };
+
+    static constexpr fiber_operations operations_of{&run, &destroy_body, &release};
+
+    Allocator allocator_;
+    stack_type memory_;
+    union {
+        Body body_;
+    };
+};
+
+} // namespace detail
+
+/// Owns a stackful coroutine. Move-only.
+class fiber {
+public:
+    /// Empty: stands for no fiber.
+    fiber() noexcept = default;
+
+    /// Prepares a fiber that will run `fn` on a stack from the process-wide pool. Nothing runs yet.
+    /// \throws stack_exhausted, and what copying or moving `fn` throws.
+    template <class Fn>
+        requires(!std::same_as<std::remove_cvref_t<Fn>, fiber> && fiber_body<std::decay_t<Fn>>)
+    explicit fiber(Fn&& fn) : fiber(std::allocator_arg, default_stack_allocator{}, std::forward<Fn>(fn)) {}
+
+    /// The same on a stack from `allocator`; a copy of it gives the stack back.
+    /// \throws what the allocator throws; std::invalid_argument if its stack is too small to hold the body.
+    template <stack_allocator Allocator, class Fn>
+        requires fiber_body<std::decay_t<Fn>>
+    fiber(std::allocator_arg_t, Allocator allocator, Fn&& fn)
+        : record_{detail::fiber_frame<Allocator, std::decay_t<Fn>>::create(std::move(allocator), std::forward<Fn>(fn))} {}
+
+    fiber(fiber&& other) noexcept : record_{std::exchange(other.record_, nullptr)} {}
+    fiber& operator=(fiber&& other) noexcept {
+        fiber{std::move(other)}.swap(*this);
+        return *this;
+    }
+
+    /// A suspended fiber is unwound (see forced_unwind) on its own stack, by this thread; an exception that its body
+    /// throws instead has nowhere to go and is dropped. One that never ran is destroyed without running. Destroying
+    /// a running fiber ends the program.
+    ~fiber() {
+        if (record_) detail::destroy(*record_);
+    }
+
+    /// Runs the body until it suspends or ends. Costs about as much as an ordinary call or two.
+    /// \throws what leaves the body; fiber_error if the fiber is done, running or empty.
+    void resume() {
+        if (!record_ || record_->status > detail::fiber_status::suspended) [[unlikely]]
+            detail::throw_not_resumable(record_);
+        detail::resume(*record_);
+    }
+
+    /// Has the body ended, by return or by exception? An empty fiber is done.
+    bool done() const noexcept { return !record_ || record_->status == detail::fiber_status::done; }
+
+    /// Does this handle stand for a fiber?
+    explicit operator bool() const noexcept { return record_ != nullptr; }
+
+    void swap(fiber& other) noexcept { std::swap(record_, other.record_); }
+    friend void swap(fiber& a, fiber& b) noexcept { a.swap(b); }
+
+private:
+    friend struct detail::fiber_access;
+    detail::fiber_record* record_ = nullptr;
+};
+
+namespace detail {
+struct fiber_access {
+    static fiber_record& record(const fiber& f) noexcept { return *f.record_; }
+    static fiber_record& record(fiber_ref f) noexcept { return *f.fiber_; }
+};
+} // namespace detail
+
+/// The fiber that is running on this thread.
+namespace this_fiber {
+
+/// Gives control back to the resumer of the running fiber, from any depth of calls.
+/// \throws not_in_fiber outside of one; forced_unwind if the fiber is being destroyed.
+WEFT_API void suspend();
+
+/// The innermost running fiber. \throws not_in_fiber outside of one.
+WEFT_API fiber_ref get();
+
+} // namespace this_fiber
+
+} // namespace weft

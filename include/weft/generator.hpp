@@ -1,0 +1,123 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+#include <weft/fiber.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <functional>
+#include <iterator>
+#include <memory>
+#include <ranges>
+#include <type_traits>
+#include <utility>
+
+/// A range of the values that a stackful body yields, from any depth of calls: recursion needs no nested generators.
+///
+///     void walk(const node* n, auto& out) {
+///         if (!n) return;
+///         walk(n->left, out);
+///         out.yield(n->value);
+///         walk(n->right, out);
+///     }
+///     for (int v : weft::generator<int>{[&](auto& out) { walk(root, out); }}) use(v);
+namespace weft {
+
+/// Where a generator's body puts its values. Lives as long as the body.
+template <class T>
+class yielder {
+    using value = std::remove_cvref_t<T>;
+    using pointer = std::add_pointer_t<std::remove_reference_t<T>>;
+
+public:
+    explicit yielder(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
+    yielder(const yielder&) = delete;
+    yielder& operator=(const yielder&) = delete;
+
+    /// Hands one value to the consumer and returns when it asks for the next. The consumer sees the argument itself; only
+    /// an lvalue given to a generator of values or rvalue references is copied first.
+    /// \throws forced_unwind if the generator is destroyed meanwhile.
+    void yield(T&& v) { pass(std::addressof(v)); }
+    void yield(const value& v)
+        requires(!std::is_lvalue_reference_v<T> && std::copy_constructible<value>)
+    {
+        value copy(v);
+        pass(std::addressof(copy));
+    }
+
+private:
+    void pass(pointer v) {
+        fiber_->message = const_cast<std::remove_const_t<std::remove_pointer_t<pointer>>*>(v);
+        detail::suspend(*fiber_);
+    }
+
+    detail::fiber_record* fiber_;
+};
+
+/// An input range of T, made one by one by a body `fn(out)` on its own stack. T may be a value, a reference or move-only;
+/// elements are `T&` for T&, else `T&&`. Move-only. The body runs on the thread that advances the iterator, and begins
+/// at begin(). Destroying the generator unwinds a body that has not ended (see weft::forced_unwind).
+template <class T>
+class generator : public std::ranges::view_interface<generator<T>> {
+    using reference = std::conditional_t<std::is_reference_v<T>, T, T&&>;
+    using pointer = std::add_pointer_t<std::remove_reference_t<T>>;
+
+public:
+    class iterator {
+    public:
+        using value_type = std::remove_cvref_t<T>;
+        using difference_type = std::ptrdiff_t;
+        using iterator_concept = std::input_iterator_tag;
+
+        explicit iterator(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
+        iterator(iterator&&) noexcept = default;
+        iterator& operator=(iterator&&) noexcept = default;
+
+        reference operator*() const noexcept {
+            return static_cast<reference>(*static_cast<pointer>(fiber_->message));
+        }
+        /// Runs the body to its next value. \throws what leaves the body; the generator has ended then.
+        /// \pre not at the end.
+        iterator& operator++() {
+            detail::resume(*fiber_);
+            return *this;
+        }
+        void operator++(int) { ++*this; }
+        friend bool operator==(const iterator& i, std::default_sentinel_t) noexcept {
+            return i.fiber_->status == detail::fiber_status::done;
+        }
+
+    private:
+        detail::fiber_record* fiber_;
+    };
+
+    /// \throws stack_exhausted, and what copying or moving `fn` throws.
+    template <class Fn>
+        requires(!std::same_as<std::remove_cvref_t<Fn>, generator> && std::invocable<std::decay_t<Fn>&, yielder<T>&>)
+    explicit generator(Fn&& fn) : generator(std::allocator_arg, default_stack_allocator{}, std::forward<Fn>(fn)) {}
+
+    /// The same on a stack from `allocator`.
+    template <stack_allocator Allocator, class Fn>
+        requires std::invocable<std::decay_t<Fn>&, yielder<T>&>
+    generator(std::allocator_arg_t, Allocator allocator, Fn&& fn)
+        : fiber_{std::allocator_arg, std::move(allocator),
+                 [body = std::decay_t<Fn>(std::forward<Fn>(fn))](fiber_ref self) mutable {
+                     yielder<T> out{detail::fiber_access::record(self)};
+                     std::invoke(body, out);
+                 }} {}
+
+    /// Runs the body to its first value. Call it once.
+    iterator begin() {
+        fiber_.resume();
+        return iterator{detail::fiber_access::record(fiber_)};
+    }
+    std::default_sentinel_t end() const noexcept { return {}; }
+
+private:
+    fiber fiber_;
+};
+
+} // namespace weft
+
+template <class T>
+inline constexpr bool std::ranges::enable_view<weft::generator<T>> = true;

@@ -1,0 +1,127 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+#include <weft/detail/config.hpp>
+
+#include <concepts>
+#include <cstddef>
+#include <new>
+
+/// Stacks for fibers.
+///
+///     weft::fiber a{body};                                                      // from the process-wide stack_pool
+///     weft::fiber b{std::allocator_arg, weft::guarded_stack{1024 * 1024}, body}; // a mapping of its own
+///     weft::stack_pool pool{64 * 1024};
+///     weft::fiber c{std::allocator_arg, pool.allocator(), body};                // from a pool of your own
+///
+/// How large? Memory is used page by page as a stack grows, so a generous size costs address space only. The default
+/// suits most code; C libraries with large local buffers may want 256 KiB and more. A fiber that runs over its
+/// end hits the guard page and dies by a fault; it never writes into another one's memory.
+namespace weft {
+
+/// A piece of memory to run on: `size` bytes that end just below `sp` (stacks grow down).
+struct stack {
+    std::size_t size = 0;
+    void* sp = nullptr;
+};
+
+/// Hands out stacks: `allocate()` returns an object with `sp` and `size`, `deallocate` takes it back and does not throw.
+/// weft's allocators model it, and so do Boost.Context's, unchanged. A copy of the allocator is kept with each stack
+/// and must be able to give it back; a stack may be given back on another thread than it was allocated on.
+template <class A>
+concept stack_allocator = std::copy_constructible<A> && requires(A allocator) {
+    { allocator.allocate().size } -> std::convertible_to<std::size_t>;
+    { allocator.allocate().sp } -> std::convertible_to<void*>;
+    allocator.deallocate(*static_cast<decltype(allocator.allocate())*>(nullptr));
+};
+
+/// No stack could be had: memory, address space or the kernel's limit on mappings is used up. what() names the limit.
+class WEFT_API stack_exhausted : public std::bad_alloc {
+public:
+    explicit stack_exhausted(std::size_t bytes) noexcept; ///< reads errno
+    const char* what() const noexcept override;
+
+private:
+    char sentence_[320];
+};
+
+/// The size in bytes of the system's memory pages; every stack size is rounded up to a multiple of it.
+WEFT_API std::size_t page_size() noexcept;
+
+/// A usable size that makes 128 KiB together with its guard page.
+WEFT_API std::size_t default_stack_size() noexcept;
+
+/// The least size in bytes that a stack may be asked for.
+inline constexpr std::size_t minimum_stack_size = 4096;
+
+/// How the guard pages of this process are made. Decided once, at the first stack, by trying it out.
+enum class guard_method {
+    install, ///< MADV_GUARD_INSTALL (Linux 6.13): costs no mapping, so vm.max_map_count does not limit the fibers
+    protect, ///< mprotect(PROT_NONE): every stack costs two mappings
+};
+WEFT_API guard_method guards() noexcept;
+
+/// A stack allocator: each stack is a mapping of its own with a guard page below. Costs two or three system calls each
+/// way. Any number of threads may use it.
+class WEFT_API guarded_stack {
+public:
+    /// \throws std::invalid_argument if `size` is less than minimum_stack_size or too large to map.
+    explicit guarded_stack(std::size_t size = default_stack_size());
+
+    /// \throws stack_exhausted; no stack is ever handed out without its guard.
+    stack allocate() const;
+    void deallocate(const stack& s) const noexcept;
+
+private:
+    std::size_t size_;
+};
+
+/// Keeps stacks of one size for reuse. Thread-safe; a stack may come back on any thread. What is kept beyond
+/// `retained` stacks is given back to the system at once.
+class WEFT_API stack_pool {
+public:
+    /// What fibers hold: refers to the pool, which must outlive every stack taken from it.
+    class allocator_type {
+    public:
+        explicit allocator_type(stack_pool& pool) noexcept : pool_{&pool} {}
+        stack allocate() const { return pool_->allocate(); }
+        void deallocate(const stack& s) const noexcept { pool_->deallocate(s); }
+
+    private:
+        stack_pool* pool_;
+    };
+
+    /// \param size usable bytes of each stack.
+    /// \param retained how many idle stacks are kept at most.
+    /// \throws std::invalid_argument if guarded_stack refuses `size`.
+    explicit stack_pool(std::size_t size = default_stack_size(), std::size_t retained = 1024);
+    ~stack_pool();
+    stack_pool(const stack_pool&) = delete;
+    stack_pool& operator=(const stack_pool&) = delete;
+
+    allocator_type allocator() noexcept { return allocator_type{*this}; }
+
+    /// \throws stack_exhausted.
+    stack allocate();
+    void deallocate(const stack& s) noexcept;
+
+    /// Gives all idle stacks back to the system.
+    void trim() noexcept;
+    /// How many idle stacks the pool keeps now.
+    std::size_t idle() const noexcept;
+
+    /// The pool that fibers use when no allocator is named. Never destroyed.
+    static stack_pool& process();
+
+private:
+    struct state;
+    state* state_;
+};
+
+/// The stack allocator of a fiber that names none: the process-wide pool.
+struct default_stack_allocator {
+    stack allocate() const { return stack_pool::process().allocate(); }
+    void deallocate(const stack& s) const noexcept { stack_pool::process().deallocate(s); }
+};
+
+} // namespace weft

@@ -1,0 +1,120 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+#include <weft/stack.hpp>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+namespace weft {
+namespace {
+
+constexpr int guard_install = 102; // MADV_GUARD_INSTALL, which older headers do not know
+
+// Does touching `page` fault? Asked of the kernel, which answers EFAULT where the process itself would get SIGSEGV.
+bool faults(const void* page) noexcept {
+    int ends[2];
+    if (::pipe(ends) != 0) return false;
+    const bool refused = ::write(ends[1], page, 1) == -1 && errno == EFAULT;
+    ::close(ends[0]);
+    ::close(ends[1]);
+    return refused;
+}
+
+// Some kernels refuse MADV_GUARD_INSTALL, some emulators answer 0 and do nothing: only a guard that faults counts.
+guard_method probe() noexcept {
+    const std::size_t page = page_size();
+    void* const memory = ::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) return guard_method::protect;
+    const bool works = ::madvise(memory, page, guard_install) == 0 && faults(memory);
+    ::munmap(memory, page);
+    return works ? guard_method::install : guard_method::protect;
+}
+
+bool install_guard(void* lowest) noexcept {
+    if (guards() == guard_method::install) return ::madvise(lowest, page_size(), guard_install) == 0;
+    return ::mprotect(lowest, page_size(), PROT_NONE) == 0;
+}
+
+long read_limit(const char* file) noexcept {
+    long value = -1;
+    if (std::FILE* f = std::fopen(file, "r")) {
+        if (std::fscanf(f, "%ld", &value) != 1) value = -1;
+        std::fclose(f);
+    }
+    return value;
+}
+
+} // namespace
+
+stack_exhausted::stack_exhausted(std::size_t bytes) noexcept {
+    const int error = errno;
+    const long maps = read_limit("/proc/sys/vm/max_map_count");
+    char limit[64] = "";
+    if (maps > 0) std::snprintf(limit, sizeof limit, " (vm.max_map_count is %ld)", maps);
+    std::snprintf(sentence_, sizeof sentence_,
+                  "weft: no stack of %zu bytes can be mapped (errno %d): the memory, the address space (ulimit -v) or the "
+                  "number of mappings%s of this process is used up; destroy fibers, use smaller stacks or raise the limit",
+                  bytes, error, limit);
+}
+
+const char* stack_exhausted::what() const noexcept {
+    return sentence_;
+}
+
+std::size_t page_size() noexcept {
+    static const auto size = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    return size;
+}
+
+std::size_t default_stack_size() noexcept {
+    return std::size_t{128} * 1024 - (page_size() < 65536 ? page_size() : 0);
+}
+
+guard_method guards() noexcept {
+    static const guard_method method = probe();
+    return method;
+}
+
+guarded_stack::guarded_stack(std::size_t size) {
+    const std::size_t page = page_size();
+    if (size < minimum_stack_size)
+        throw std::invalid_argument("weft: a stack of " + std::to_string(size) + " bytes is too small for a frame; ask for " +
+                                    std::to_string(minimum_stack_size) + " bytes or more");
+    if (size > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) - 2 * page)
+        throw std::invalid_argument("weft: a stack of " + std::to_string(size) + " bytes is larger than any address space");
+    size_ = (size + page - 1) / page * page;
+}
+
+stack guarded_stack::allocate() const {
+    const std::size_t mapped = size_ + page_size();
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+#if defined(MAP_NORESERVE)
+    flags |= MAP_NORESERVE; // pages are taken when they are touched, not when they are promised
+#endif
+#if defined(MAP_STACK)
+    flags |= MAP_STACK;
+#endif
+    void* const lowest = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (lowest == MAP_FAILED) throw stack_exhausted(mapped);
+    if (!install_guard(lowest)) {
+        const int error = errno;
+        ::munmap(lowest, mapped);
+        errno = error;
+        throw stack_exhausted(mapped);
+    }
+    return {size_, static_cast<std::byte*>(lowest) + mapped};
+}
+
+void guarded_stack::deallocate(const stack& s) const noexcept {
+    const std::size_t mapped = s.size + page_size();
+    ::munmap(static_cast<std::byte*>(s.sp) - mapped, mapped);
+}
+
+} // namespace weft

@@ -1,0 +1,58 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+// The backend on Boost.Context, for processors weft has no switch of its own for.
+
+#include <weft/detail/control_block.hpp>
+#include <weft/switch.hpp>
+
+#include <boost/context/detail/fcontext.hpp>
+
+namespace boost_context = boost::context::detail;
+
+// Boost's functions and weft's have the same binary interface; only the types have other names.
+static_assert(sizeof(weft::transfer) == sizeof(boost_context::transfer_t));
+
+template <class To, class From>
+static To boost_function(From* function) noexcept {
+    return reinterpret_cast<To>(reinterpret_cast<void*>(function)); // through void*: only the types' names differ
+}
+
+extern "C" {
+
+weft::context weft_make_context(void* stack_top, std::size_t size, void (*entry)(weft::transfer)) noexcept {
+    return boost_context::make_fcontext(stack_top, size, boost_function<void (*)(boost_context::transfer_t)>(entry));
+}
+
+weft::transfer weft_jump_context(weft::context to, void* data) {
+    const boost_context::transfer_t arrived = boost_context::jump_fcontext(to, data);
+    return {arrived.fctx, arrived.data};
+}
+
+weft::transfer weft_ontop_context(weft::context to, void* data, weft::transfer (*call)(weft::transfer)) {
+    const boost_context::transfer_t arrived = boost_context::ontop_fcontext(
+        to, data, boost_function<boost_context::transfer_t (*)(boost_context::transfer_t)>(call));
+    return {arrived.fctx, arrived.data};
+}
+
+} // extern "C"
+
+namespace weft {
+namespace {
+
+void enter(transfer arrived) {
+    auto& block = *static_cast<detail::control_block*>(arrived.data);
+    block.context = arrived.from;
+    const auto entry = reinterpret_cast<void (*)(void*)>(block.entry_function);
+    entry(block.entry_argument);
+}
+
+} // namespace
+
+void detail::make_control_block(control_block& block, void* stack_top, std::size_t size, void (*entry)(void*),
+                                void* argument) noexcept {
+    block.context = make_context(stack_top, size, &enter);
+    block.entry_function = reinterpret_cast<void*>(entry);
+    block.entry_argument = argument;
+}
+
+} // namespace weft

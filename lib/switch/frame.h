@@ -1,0 +1,31 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+// Where a suspended context keeps its registers: byte offsets from its saved stack pointer.
+// Included by the assembly and by frame.cpp, which checks every offset against a C++ struct.
+// lib/README.md has the picture.
+
+// AArch64: 160 bytes, a multiple of 16, because sp must stay 16-byte aligned (AAPCS64 §6.4.5.1).
+#define WEFT_AARCH64_D8_D9   0x00
+#define WEFT_AARCH64_D10_D11 0x10
+#define WEFT_AARCH64_D12_D13 0x20
+#define WEFT_AARCH64_D14_D15 0x30
+#define WEFT_AARCH64_X19_X20 0x40
+#define WEFT_AARCH64_X21_X22 0x50
+#define WEFT_AARCH64_X23_X24 0x60
+#define WEFT_AARCH64_X25_X26 0x70
+#define WEFT_AARCH64_X27_X28 0x80
+#define WEFT_AARCH64_X29_X30 0x90
+#define WEFT_AARCH64_FRAME   0xa0
+
+// x86-64: 56 bytes below the return address that the call of the switch pushed.
+#define WEFT_X86_64_MXCSR  0x00
+#define WEFT_X86_64_X87_CW 0x04
+#define WEFT_X86_64_R12    0x08
+#define WEFT_X86_64_R13    0x10
+#define WEFT_X86_64_R14    0x18
+#define WEFT_X86_64_R15    0x20
+#define WEFT_X86_64_RBX    0x28
+#define WEFT_X86_64_RBP    0x30
+#define WEFT_X86_64_RIP    0x38
+#define WEFT_X86_64_FRAME  0x38

@@ -1,0 +1,47 @@
+# Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+# The example that reads archives from sockets. libarchive, OpenSSL and CLI11 are its own needs, not weft's.
+find_package(LibArchive QUIET)
+find_package(OpenSSL QUIET COMPONENTS Crypto)
+find_package(CLI11 QUIET)
+if(NOT LibArchive_FOUND OR NOT OPENSSL_FOUND OR NOT CLI11_FOUND)
+  message(STATUS "The example unpack is left out: it needs libarchive, OpenSSL and CLI11 "
+    "(Debian: libarchive-dev, libssl-dev, libcli11-dev)")
+  return()
+endif()
+
+weft_example(unpack)
+target_link_libraries(unpack PRIVATE CLI11::CLI11 LibArchive::LibArchive OpenSSL::Crypto)
+
+# Debian keeps the headers that differ between processors in a folder of their own.
+if(CMAKE_CROSSCOMPILING AND EXISTS "${OPENSSL_INCLUDE_DIR}/${CMAKE_LIBRARY_ARCHITECTURE}/openssl")
+  target_include_directories(unpack SYSTEM PRIVATE "${OPENSSL_INCLUDE_DIR}/${CMAKE_LIBRARY_ARCHITECTURE}")
+endif()
+
+# A static libarchive does not bring what it uses: add what its package was built with, as far as it is there.
+if(LibArchive_LIBRARIES MATCHES "\\.a$")
+  foreach(library IN ITEMS nettle acl attr lz4 bz2 zstd xml2 icuuc icudata lzma z)
+    find_library(WEFT_STATIC_${library} ${library})
+    mark_as_advanced(WEFT_STATIC_${library})
+    if(WEFT_STATIC_${library})
+      target_link_libraries(unpack PRIVATE "${WEFT_STATIC_${library}}")
+    endif()
+  endforeach()
+endif()
+
+# It lists weft's own headers and sources, packed in three ways; tar and unzip say whether it is right.
+set(samples)
+foreach(format IN ITEMS tar.gz tar.xz zip)
+  set(sample "${CMAKE_CURRENT_BINARY_DIR}/sample.${format}")
+  set(how_tar.gz czf "${sample}" --format=gnutar)
+  set(how_tar.xz cJf "${sample}" --format=pax)
+  set(how_zip cf "${sample}" --format=zip)
+  add_custom_command(OUTPUT "${sample}"
+    COMMAND "${CMAKE_COMMAND}" -E tar ${how_${format}} include lib test
+    WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}"
+    VERBATIM)
+  list(APPEND samples "${sample}")
+  weft_example_test(unpack.${format} unpack "${sample}")
+endforeach()
+add_custom_target(unpack_samples ALL DEPENDS ${samples})
+weft_example_test(unpack.abandoned unpack --abandon "${CMAKE_CURRENT_BINARY_DIR}/sample.tar.gz")

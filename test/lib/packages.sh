@@ -1,0 +1,204 @@
+# shellcheck shell=bash
+# Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+# What the build needs of this machine. need_native and need_aarch64 look for each thing itself, not for a package,
+# and install through apt what is not there.
+
+: "${root:?}" # set by test/run
+
+readonly oldest_cmake=3.25 oldest_gcc=12 oldest_clang=16 oldest_boost=1.81
+
+missing=() # packages to install
+
+need_native() {
+    missing=()
+    need_tools
+    need_program g++ g++
+    need_clang
+    need_boost
+    need_header archive.h libarchive-dev
+    need_header openssl/evp.h libssl-dev
+    need_header CLI/CLI.hpp libcli11-dev
+    need_archivers
+    install_missing
+    check_versions
+}
+
+need_aarch64() {
+    missing=()
+    need_tools
+    need_program aarch64-linux-gnu-g++ g++-aarch64-linux-gnu
+    need_clang
+    need_program qemu-aarch64 qemu-user
+    need_archivers
+    install_missing
+    check_versions
+    need_aarch64_packages
+}
+
+need_tools() {
+    need_program cmake cmake
+    need_program ninja ninja-build
+}
+
+need_archivers() { # which the example unpack is compared with
+    need_program tar tar
+    need_program gzip gzip
+    need_program xz xz-utils
+    need_program unzip unzip
+}
+
+need_program() { # program, package
+    command -v "$1" >/dev/null || missing+=("$2")
+}
+
+need_header() { # header, package
+    has_header "$1" || missing+=("$2")
+}
+
+need_clang() {
+    [[ -z $(find_clang) ]] || return 0
+    refresh_apt
+    missing+=("$(offered_clang)")
+}
+
+need_boost() {
+    if ! at_least "$(boost_version)" "$oldest_boost"; then
+        refresh_apt
+        local version
+        version=$(offered_boost)
+        missing+=("libboost$version-dev" "libboost-context$version-dev")
+    elif ! has_library libboost_context.so; then
+        missing+=("libboost-context$(boost_version)-dev")
+    fi
+}
+
+has_header() {
+    command -v g++ >/dev/null && g++ -E -include "$1" -x c++ /dev/null >/dev/null 2>&1
+}
+
+has_library() { # the compiler prints a path for a library that it finds, else the bare name
+    command -v g++ >/dev/null && [[ $(g++ -print-file-name="$1") == */* ]]
+}
+
+# The version of the installed Boost headers, as 1.81; nothing when there are none.
+boost_version() {
+    has_header boost/version.hpp || return 0
+    local number
+    number=$(g++ -E -P -include boost/version.hpp -x c++ - <<<BOOST_VERSION | tail -n 1)
+    echo "$((number / 100000)).$((number / 100 % 1000))"
+}
+
+# The oldest installed clang++ that is new enough; the same choice as lib/cmake/find_clang.cmake makes.
+find_clang() {
+    local candidate candidates=(clang++-{16..40} clang++)
+    [[ -z ${WEFT_CLANGXX-} ]] || candidates=("$WEFT_CLANGXX")
+    for candidate in "${candidates[@]}"; do
+        if command -v "$candidate" >/dev/null && at_least "$("$candidate" -dumpversion)" "$oldest_clang"; then
+            echo "$candidate"
+            return
+        fi
+    done
+}
+
+# The oldest Clang that is new enough among apt's packages.
+offered_clang() {
+    local version
+    for version in $(apt_versions 'clang-[0-9]+' 's/^clang-//'); do
+        if at_least "$version" "$oldest_clang"; then
+            echo "clang-$version"
+            return
+        fi
+    done
+    echo "clang-$oldest_clang"
+}
+
+# The Boost that apt installs by default if that is new enough, else the newest one that it offers.
+offered_boost() {
+    local version newest=$oldest_boost
+    version=$(! has_apt || apt-cache policy libboost-dev | sed -n 's/^ *Candidate: \([0-9]*\.[0-9]*\).*/\1/p')
+    if at_least "$version" "$oldest_boost"; then
+        echo "$version"
+        return
+    fi
+    for version in $(apt_versions 'libboost[0-9.]+-dev' 's/^libboost//; s/-dev$//'); do
+        if at_least "$version" "$newest"; then newest=$version; fi
+    done
+    echo "$newest"
+}
+
+# The versions in the names of the packages that match $1, cut out by the sed script $2, in ascending order.
+apt_versions() {
+    ! has_apt || apt-cache search --names-only "^$1\$" | cut -d ' ' -f 1 | sed "$2" | sort --version-sort
+}
+
+at_least() { # version, minimum
+    [[ -n $1 ]] && printf '%s\n' "$2" "$1" | sort --check=quiet --version-sort
+}
+
+has_apt() {
+    command -v apt-get >/dev/null
+}
+
+apt_is_fresh=no
+refresh_apt() { # once in a run, and only when something is missing
+    has_apt && [[ $apt_is_fresh == no ]] || return 0
+    say "asking apt what it offers"
+    as_root apt-get update -qq -o DPkg::Lock::Timeout=300 >&2 </dev/null
+    apt_is_fresh=yes
+}
+
+install_missing() {
+    [[ ${#missing[@]} -gt 0 ]] || return 0
+    has_apt || give_up "Install what Debian calls ${missing[*]}, then run this again."
+    refresh_apt
+    say "installing ${missing[*]}"
+    as_root env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -qq --yes -o DPkg::Lock::Timeout=300 --no-install-recommends --no-remove "${missing[@]}" >"$(log_file install)" 2>&1 </dev/null || {
+        cat "$(log_file install)" >&2
+        give_up "apt could not install ${missing[*]}; install them, then run this again."
+    }
+}
+
+as_root() {
+    if [[ $EUID -eq 0 ]]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo ${CI:+--non-interactive} "$@"
+    else
+        give_up "Run this as root, or install ${missing[*]} and what else is missing, then run it again."
+    fi
+}
+
+need_aarch64_packages() {
+    local folder=$root/build/aarch64-packages fetch=$root/test/lib/fetch_aarch64_packages
+    [[ ! $folder/complete -nt $fetch ]] || return 0
+    has_apt || give_up "Unpack the arm64 packages of Boost, CLI11, libarchive and OpenSSL under $folder/root," \
+        "create the file $folder/complete, then run this again."
+    step aarch64 packages "$fetch" "$folder" ||
+        give_up "The arm64 packages could not be fetched; check the network and /etc/apt, then run this again."
+}
+
+check_versions() {
+    local version
+    version=$(cmake --version | sed -n '1s/^cmake version //p')
+    at_least "$version" "$oldest_cmake" || give_up "CMake $version is too old: install CMake $oldest_cmake or later."
+    if command -v g++ >/dev/null; then
+        version=$(g++ -dumpfullversion)
+        at_least "$version" "$oldest_gcc" || give_up "GCC $version is too old: install GCC $oldest_gcc or later."
+    fi
+}
+
+log_file() {
+    mkdir -p "$root/build/log"
+    echo "$root/build/log/$1.txt"
+}
+
+say() {
+    printf '%s\n' "-- $*" >&2
+}
+
+give_up() {
+    printf 'test/run: %s\n' "$*" >&2
+    exit 2
+}
