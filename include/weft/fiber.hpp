@@ -92,7 +92,7 @@ public:
 
     template <class Fn>
     static fiber_record* create(Allocator allocator, Fn&& fn) {
-        const stack_type memory = allocator.allocate();
+        stack_type memory = allocator.allocate();
         const auto top = reinterpret_cast<std::uintptr_t>(memory.sp);
         const std::uintptr_t place = (top - sizeof(fiber_frame)) & ~(std::uintptr_t{alignof(fiber_frame)} - 1);
         const std::uintptr_t lowest = top - memory.size;
@@ -133,9 +133,9 @@ private:
     static void release(fiber_record& record) noexcept {
         auto& frame = static_cast<fiber_frame&>(record);
         Allocator allocator = std::move(frame.allocator_);
-        const stack_type memory = frame.memory_;
+        stack_type memory = frame.memory_;
         frame.~fiber_frame();
-        allocator.deallocate(const_cast<stack_type&>(memory));
+        allocator.deallocate(memory);
     }
 
     struct body_guard {

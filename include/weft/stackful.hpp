@@ -6,6 +6,7 @@
 #include <weft/detail/driver_promise.hpp>
 #include <weft/fiber.hpp>
 
+#include <concepts>
 #include <coroutine>
 #include <functional>
 #include <memory>
@@ -142,6 +143,13 @@ concept returns_void = requires(Promise& p) { p.return_void(); };
 
 [[noreturn]] WEFT_API void throw_nothing_awaited();
 
+// GCC takes a promise's operator new that sees the coroutine's parameters for a placement form that no operator delete
+// matches; a coroutine's frame is always freed by the usual form ([dcl.fct.def.coroutine]/12).
+#if defined(__GNUC__) && !defined(__clang__)
+#    pragma GCC diagnostic push
+#    pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#endif
+
 /// The coroutine: resumes its body, awaits what the body wants awaited, and so on to the body's end. `Return` is R, or
 /// driver_return<Promise, Args...> where R's promise has to be derived from.
 template <class R, class Promise, class Return, class Allocator, class Fn, class... Args>
@@ -199,12 +207,20 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
     }
 }
 
+#if defined(__GNUC__) && !defined(__clang__)
+#    pragma GCC diagnostic pop
+#endif
+
 /// The promise of a coroutine R(Args...).
 template <class R, class... Args>
 using promise_of = typename std::coroutine_traits<R, Args...>::promise_type;
 
 template <class R, class... Args>
 concept coroutine_type = requires { typename promise_of<R, Args...>; };
+
+/// The driver may be an R itself: with its parameter in place of none, R has the same promise, made in the same way.
+template <class R, class Promise, class Start>
+concept drives_itself = std::same_as<promise_of<R, Start>, Promise> && (std::is_final_v<Promise> || !notices<Promise, Start>);
 
 template <class R, class... Args, class Allocator, class Fn>
 R start_driver(Allocator&& allocator, Fn&& fn, Args... args) {
@@ -215,19 +231,21 @@ R start_driver(Allocator&& allocator, Fn&& fn, Args... args) {
     static_assert(std::invocable<std::decay_t<Fn>&, coroutine_ref<promise>&, Args&...>,
                   "weft::stackful: the body must be callable with `auto& co`, followed by the arguments given to stackful");
 
-    if constexpr (sizeof...(Args) == 0 && !has_await_transform<promise> && coroutine_type<R, start>) {
+    if constexpr (sizeof...(Args) == 0 && !has_await_transform<promise> && drives_itself<R, promise, start>) {
         return drive<R, promise, R>(start{std::forward<Allocator>(allocator), std::forward<Fn>(fn)});
     } else {
         using derived = driver_promise<promise, Args...>;
         static_assert(sizeof(derived) == sizeof(promise) && alignof(derived) == alignof(promise),
                       "weft::stackful: a handle made by the promise of R would not name the driver's frame");
         using returned = driver_return<promise, Args...>;
+        using allocator_type = std::decay_t<Allocator>;
+        using body_type = std::decay_t<Fn>;
         if constexpr (std::is_void_v<R>)
-            drive<R, promise, returned>(start{std::forward<Allocator>(allocator), std::forward<Fn>(fn)},
-                                        std::forward<Args>(args)...);
+            drive<R, promise, returned, allocator_type, body_type, Args...>(
+                start{std::forward<Allocator>(allocator), std::forward<Fn>(fn)}, std::forward<Args>(args)...);
         else
-            return drive<R, promise, returned>(start{std::forward<Allocator>(allocator), std::forward<Fn>(fn)},
-                                               std::forward<Args>(args)...)
+            return drive<R, promise, returned, allocator_type, body_type, Args...>(
+                       start{std::forward<Allocator>(allocator), std::forward<Fn>(fn)}, std::forward<Args>(args)...)
                 .value;
     }
 }

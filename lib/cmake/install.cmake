@@ -6,6 +6,9 @@ set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/weft")
 
 install(TARGETS weft EXPORT weftTargets
   FILE_SET HEADERS DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+if(TARGET weft_fcontext)
+  install(TARGETS weft_fcontext EXPORT weftTargets)
+endif()
 install(EXPORT weftTargets NAMESPACE weft:: DESTINATION "${package_dir}")
 configure_package_config_file("${CMAKE_CURRENT_LIST_DIR}/weftConfig.cmake.in"
   "${CMAKE_CURRENT_BINARY_DIR}/weftConfig.cmake"

@@ -202,6 +202,8 @@ end_function SYMBOL(weft_context_entry)
 // make_control_block put the function into x29 and its argument into x19.
 private_function SYMBOL(weft_fiber_entry)
     .cfi_undefined x30                                  // unwinder: the stack ends here
+    brk     #0                                          // never runs; as in weft_context_entry
+private_label SYMBOL(weft_fiber_start)
 #    if BTI || PAC
     bti     j                                           // the inline switch comes by a branch
 #    endif
@@ -216,8 +218,12 @@ private_function SYMBOL(weft_fiber_entry)
     brk     #0                                          // so that the return address lies inside this function
 end_function SYMBOL(weft_fiber_entry)
 
-#    if !defined(__APPLE__)
-    elf_notes 0xc0000000, (BTI | PAC << 1)              // GNU_PROPERTY_AARCH64_FEATURE_1_AND: bit 0 BTI, bit 1 PAC
+#    if defined(__ELF__)
+    elf_features 0xc0000000, (BTI | PAC << 1)              // GNU_PROPERTY_AARCH64_FEATURE_1_AND: bit 0 BTI, bit 1 PAC
 #    endif
 
+#endif
+
+#if defined(__ELF__)
+    .section .note.GNU-stack, "", %progbits             // this object needs no executable stack, whatever it is built for
 #endif

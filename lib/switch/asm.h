@@ -6,6 +6,7 @@
 //   public_function SYMBOL(name)     begins a function that the library exports
 //   private_function SYMBOL(name)    begins one that only the library sees
 //   end_function SYMBOL(name)        ends either
+//   private_label SYMBOL(name)       a place inside a function that only the library sees
 //
 // Between begin and end stands call frame information (CFI): for every instruction it tells an unwinder (a debugger,
 // a thrown exception) where the caller's registers are. CFA, the canonical frame address, is the value that sp had
@@ -13,7 +14,8 @@
 
 #if defined(__APPLE__)
 
-#    define SYMBOL(name) _##name
+#    define SYMBOL(name) PREFIXED(name) // two steps, so that a name that is a macro is replaced first
+#    define PREFIXED(name) _##name
 
 .macro public_function name
     .text
@@ -30,6 +32,12 @@
 
 .macro end_function name
     .cfi_endproc
+.endm
+
+.macro private_label name
+    .private_extern \name
+    .globl \name
+\name:
 .endm
 
 #else
@@ -55,10 +63,15 @@
     .size \name, . - \name
 .endm
 
-// Tells the linker what this object needs and promises: no executable stack, and (value != 0) the features of the
-// processor that every entry of it is ready for. The linker keeps a feature only where all objects promise it.
-.macro elf_notes type, value
-    .section .note.GNU-stack, "", %progbits
+.macro private_label name
+    .hidden \name
+    .globl \name
+\name:
+.endm
+
+// Tells the linker which features of the processor (value != 0) every entry of this object is ready for. It keeps a
+// feature only where all objects of a program promise it.
+.macro elf_features type, value
     .if \value
     .section .note.gnu.property, "a", %note
     .p2align 3

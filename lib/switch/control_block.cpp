@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-extern "C" void weft_fiber_entry(); // lib/switch/<architecture>.S
+extern "C" void weft_fiber_start(); // in weft_fiber_entry, lib/switch/<architecture>.S
 
 namespace weft {
 namespace {
@@ -27,7 +27,7 @@ void detail::make_control_block(control_block& block, void* stack_top, std::size
                                 void* argument) noexcept {
     void* const sp = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(stack_top) & ~std::uintptr_t{15});
     block.stack_pointer = sp;
-    block.program_counter = protect(reinterpret_cast<void*>(&weft_fiber_entry), sp);
+    block.program_counter = protect(reinterpret_cast<void*>(&weft_fiber_start), sp);
     block.frame_pointer = protect(reinterpret_cast<void*>(entry), sp);
     block.base_register = argument;
 }

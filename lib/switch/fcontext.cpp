@@ -7,6 +7,8 @@
 
 #include <boost/context/detail/fcontext.hpp>
 
+#include <cstdlib>
+
 namespace boost_context = boost::context::detail;
 
 // Boost's functions and weft's have the same binary interface; only the types have other names.
@@ -17,10 +19,21 @@ static To boost_function(From* function) noexcept {
     return reinterpret_cast<To>(reinterpret_cast<void*>(function)); // through void*: only the types' names differ
 }
 
+// The first function of a context. make lets it run to its first line, so that the context a program gets is one that
+// waits in a jump: on a context that has not begun, Boost's ontop does not hand over what its call returns everywhere
+// (not on x86-64), and Boost ends a process quietly whose entry returns.
+static void first_function(boost_context::transfer_t made) noexcept {
+    const auto entry = reinterpret_cast<void (*)(weft::transfer)>(made.data);
+    const boost_context::transfer_t arrived = boost_context::jump_fcontext(made.fctx, nullptr);
+    entry({arrived.fctx, arrived.data});
+    std::abort(); // entry returned, but nobody is there to return to
+}
+
 extern "C" {
 
 weft::context weft_make_context(void* stack_top, std::size_t size, void (*entry)(weft::transfer)) noexcept {
-    return boost_context::make_fcontext(stack_top, size, boost_function<void (*)(boost_context::transfer_t)>(entry));
+    const auto made = boost_context::make_fcontext(stack_top, size, &first_function);
+    return boost_context::jump_fcontext(made, reinterpret_cast<void*>(entry)).fctx;
 }
 
 weft::transfer weft_jump_context(weft::context to, void* data) {
@@ -39,9 +52,9 @@ weft::transfer weft_ontop_context(weft::context to, void* data, weft::transfer (
 namespace weft {
 namespace {
 
-void enter(transfer arrived) {
+void enter(boost_context::transfer_t arrived) {
     auto& block = *static_cast<detail::control_block*>(arrived.data);
-    block.context = arrived.from;
+    block.context = arrived.fctx;
     const auto entry = reinterpret_cast<void (*)(void*)>(block.entry_function);
     entry(block.entry_argument);
 }
@@ -50,7 +63,7 @@ void enter(transfer arrived) {
 
 void detail::make_control_block(control_block& block, void* stack_top, std::size_t size, void (*entry)(void*),
                                 void* argument) noexcept {
-    block.context = make_context(stack_top, size, &enter);
+    block.context = boost_context::make_fcontext(stack_top, size, &enter);
     block.entry_function = reinterpret_cast<void*>(entry);
     block.entry_argument = argument;
 }

@@ -151,6 +151,8 @@ end_function SYMBOL(weft_context_entry)
 // make_control_block put the function into rbp and its argument into rbx.
 private_function SYMBOL(weft_fiber_entry)
     .cfi_undefined %rip                             // unwinder: the stack ends here
+    ud2                                             // never runs; as in weft_context_entry
+private_label SYMBOL(weft_fiber_start)
     enter
     movq    %rbx, %rdi                              // its argument
     movq    %rbp, %rax                              // the function
@@ -159,8 +161,12 @@ private_function SYMBOL(weft_fiber_entry)
     ud2                                             // so that the return address lies inside this function
 end_function SYMBOL(weft_fiber_entry)
 
-#    if !defined(__APPLE__)
-    elf_notes 0xc0000002, IBT                       // GNU_PROPERTY_X86_FEATURE_1_AND: bit 0 IBT, bit 1 shadow stack
+#    if defined(__ELF__)
+    elf_features 0xc0000002, IBT                       // GNU_PROPERTY_X86_FEATURE_1_AND: bit 0 IBT, bit 1 shadow stack
 #    endif
 
+#endif
+
+#if defined(__ELF__)
+    .section .note.GNU-stack, "", %progbits             // this object needs no executable stack, whatever it is built for
 #endif

@@ -1,6 +1,7 @@
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 # Runs ${emulator} ${program} and fails unless its output equals the file ${expected}, byte for byte.
+separate_arguments(emulator)
 set(actual "${program}.output.txt")
 execute_process(COMMAND ${emulator} "${program}" OUTPUT_FILE "${actual}" RESULT_VARIABLE result)
 if(NOT result EQUAL 0)

@@ -44,4 +44,28 @@ foreach(format IN ITEMS tar.gz tar.xz zip)
   weft_example_test(unpack.${format} unpack "${sample}")
 endforeach()
 add_custom_target(unpack_samples ALL DEPENDS ${samples})
-weft_example_test(unpack.abandoned unpack --abandon "${CMAKE_CURRENT_BINARY_DIR}/sample.tar.gz")
+
+# Names, links and holes that listings get wrong.
+set(odd "${CMAKE_CURRENT_BINARY_DIR}/odd")
+add_custom_command(OUTPUT "${odd}.tar" "${odd}.tar.gz" "${odd}.zip"
+  COMMAND "${CMAKE_CURRENT_SOURCE_DIR}/unpack/pack_odd_names" "${CMAKE_CURRENT_BINARY_DIR}" "${CMAKE_COMMAND}"
+  DEPENDS unpack/pack_odd_names
+  VERBATIM)
+add_custom_target(unpack_odd_samples ALL DEPENDS "${odd}.tar" "${odd}.tar.gz" "${odd}.zip")
+foreach(format IN ITEMS tar tar.gz zip)
+  weft_example_test(unpack.odd.${format} unpack "${odd}.${format}")
+endforeach()
+
+# Streams that fail, at other places than in the runs above; streams that are destroyed while they are suspended.
+set(sample "${CMAKE_CURRENT_BINARY_DIR}/sample.tar.gz")
+foreach(conduct IN ITEMS truncate corrupt disconnect)
+  weft_example_test(unpack.${conduct} unpack --no-verify --seed 7 --clients 4 --${conduct} 30 "${sample}")
+endforeach()
+weft_example_test(unpack.abandoned unpack --abandon "${sample}")
+
+# What must not go unnoticed.
+weft_example_test(unpack.no_archive unpack "${CMAKE_CURRENT_SOURCE_DIR}/unpack.cpp")
+set_tests_properties(example.unpack.no_archive PROPERTIES PASS_REGULAR_EXPRESSION "nothing to compare with: .*tar ")
+weft_example_test(unpack.no_archive.unverified unpack --no-verify "${CMAKE_CURRENT_SOURCE_DIR}/unpack.cpp")
+set_tests_properties(example.unpack.no_archive.unverified PROPERTIES
+  PASS_REGULAR_EXPRESSION "WRONG stream .*Unrecognized archive format.*not as it should be")

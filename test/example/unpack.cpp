@@ -40,6 +40,7 @@
 #include <clocale>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <exception>
@@ -108,17 +109,17 @@ asio::awaitable<void> serve(tcp::acceptor& acceptor, std::size_t connections, st
 }
 
 /// Keeps a line up to date, on a terminal; elsewhere it prints one now and then.
-asio::awaitable<void> show_progress(std::size_t streams, const traffic& all) {
+asio::awaitable<void> show_progress(std::size_t streams, std::uint64_t due, const traffic& all) {
     const bool terminal = ::isatty(STDERR_FILENO) == 1;
     const auto executor = co_await asio::this_coro::executor;
     asio::steady_timer timer{executor};
     for (int tick = 1; all.ended < streams; ++tick) {
         timer.expires_after(std::chrono::milliseconds{100});
         co_await timer.async_wait(asio::use_awaitable);
-        if (terminal || tick % 20 == 0 || all.ended == streams)
-            std::fprintf(stderr, "%s  %.1f MB received, %zu of %zu streams ended, %zu wait inside libarchive%s",
-                         terminal ? "\r" : "", static_cast<double>(all.received) / 1e6, all.ended, streams, all.waiting,
-                         terminal ? "  " : "\n");
+        if (terminal || tick % 50 == 0 || all.ended == streams)
+            std::fprintf(stderr, "%s  %.1f of %.1f MB received, %zu of %zu streams ended, %zu wait inside libarchive%s",
+                         terminal ? "\r" : "", static_cast<double>(all.received) / 1e6,
+                         static_cast<double>(due) / 1e6, all.ended, streams, all.waiting, terminal ? "  " : "\n");
     }
     if (terminal) std::fputc('\n', stderr);
 }
@@ -134,15 +135,16 @@ void run(const options& chosen, std::span<const std::byte> archive, std::vector<
     };
     asio::co_spawn(context, serve(acceptor, clients.size(), streams, all), rethrow);
     for (client& each : clients) asio::co_spawn(context, send(each, acceptor.local_endpoint(), archive), rethrow);
-    if (!chosen.quiet) asio::co_spawn(context, show_progress(clients.size(), all), rethrow);
+    std::uint64_t due = 0;
+    for (const client& each : clients) due += bytes_until_damage(each, archive);
+    if (!chosen.quiet) asio::co_spawn(context, show_progress(clients.size(), due, all), rethrow);
 
     if (!chosen.abandon) {
         context.run();
         return;
     }
-    const std::size_t half = archive.size() * chosen.honest / 2;
-    while (all.received < half && context.run_one() > 0) {}
-    std::cout << "  abandoned with " << all.waiting << " streams waiting inside libarchive\n";
+    while (all.received < due / 2 && context.run_one() > 0) {}
+    all.abandoned = all.waiting;
 }
 
 std::vector<std::byte> bytes_of(const std::filesystem::path& path) {
@@ -193,7 +195,7 @@ bool demonstrate(const options& chosen) {
     verdict result{chosen.quiet};
     result.say(all.received, " bytes received in ", std::round(spent.count() * 10) / 10, " s");
     if (chosen.abandon) {
-        result.left_over(all);
+        result.judge_abandoned(all);
     } else {
         result.judge(clients, streams);
         if (expected) result.judge(*expected);

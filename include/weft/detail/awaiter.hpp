@@ -42,14 +42,16 @@ concept awaitable = awaiter<std::remove_reference_t<decltype(get_awaiter(std::de
 template <class T, class P>
 concept awaiter_in = awaiter<T> && requires(T& a, std::coroutine_handle<P> h) { a.await_suspend(h); };
 
-/// Converts to a handle, but is none: where await_suspend takes it, it takes the handle of any coroutine and has no
-/// wish for a promise.
+/// Converts to a handle, but is none.
 struct any_handle {
     operator std::coroutine_handle<>() const noexcept;
 };
 
+/// Its await_suspend is one plain function that takes the handle of any coroutine: it has no wish for a promise. (A
+/// template may have one in its body, which must not even be looked at with a handle of none.)
 template <class T>
-concept awaiter_anywhere = awaiter<T> && requires(T& a, any_handle h) { a.await_suspend(h); };
+concept awaiter_anywhere = awaiter<T> && requires { &T::await_suspend; } &&
+                           requires(T& a, any_handle h) { a.await_suspend(h); };
 
 /// What await returns for an awaiter's result: that, but never a reference into an awaiter that is gone by then.
 template <class Awaiter>

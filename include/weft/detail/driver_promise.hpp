@@ -69,6 +69,19 @@ inline constexpr bool is_drivers_own<own_promise<P>> = true;
 template <class T>
 concept drivers_own = is_drivers_own<std::remove_cvref_t<T>> || requires(T wait) { wait.wait->get(); };
 
+/// What R's promise gives for the beginning or the end of its coroutines, with the handle that those have.
+template <class Promise, class Awaiter>
+struct own_suspension {
+    Awaiter awaiter;
+
+    bool await_ready() noexcept(noexcept(awaiter.await_ready())) { return awaiter.await_ready(); }
+    auto await_suspend(std::coroutine_handle<> driver) noexcept(
+        noexcept(awaiter.await_suspend(std::coroutine_handle<Promise>{}))) {
+        return awaiter.await_suspend(std::coroutine_handle<Promise>::from_address(driver.address()));
+    }
+    decltype(auto) await_resume() noexcept(noexcept(awaiter.await_resume())) { return awaiter.await_resume(); }
+};
+
 template <class Promise, class... Args>
 class driver_promise;
 
@@ -111,11 +124,31 @@ public:
         }
     }
 
+    decltype(auto) initial_suspend() {
+        using awaiter = decltype(Promise::initial_suspend());
+        if constexpr (awaiter_in<awaiter, Promise>)
+            return own_suspension<Promise, awaiter>{Promise::initial_suspend()};
+        else
+            return Promise::initial_suspend();
+    }
+    decltype(auto) final_suspend() noexcept {
+        using awaiter = decltype(Promise::final_suspend());
+        if constexpr (awaiter_in<awaiter, Promise>)
+            return own_suspension<Promise, awaiter>{Promise::final_suspend()};
+        else
+            return Promise::final_suspend();
+    }
+
     template <drivers_own T>
     T&& await_transform(T&& operand) noexcept {
         return std::forward<T>(operand);
     }
 };
+
+/// A promise with a constructor or an operator new that would take the driver's own parameter, which is not for its eyes.
+template <class Promise, class Start>
+concept notices = std::constructible_from<Promise, Start&> ||
+                  requires(Start& start) { Promise::operator new(std::size_t{}, start); };
 
 template <class Promise, class... Args>
 class driver_promise : public driver_promise_base<Promise, Args...> {
@@ -135,15 +168,6 @@ public:
             return Promise::operator new(size, args...);
         else
             return Promise::operator new(size);
-    }
-
-    static void operator delete(void* frame, std::size_t size) noexcept {
-        if constexpr (requires { Promise::operator delete(frame, size); })
-            Promise::operator delete(frame, size);
-        else if constexpr (requires { Promise::operator delete(frame); })
-            Promise::operator delete(frame);
-        else
-            ::operator delete(frame, size);
     }
 };
 

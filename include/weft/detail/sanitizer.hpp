@@ -50,10 +50,14 @@ struct sanitizer_fiber {
 };
 
 /// One departure from a stack, kept there until control comes back.
+///
+/// Always inlined: ThreadSanitizer counts the entry and the exit of every function, and between those of one of these
+/// it would be told to count for another fiber.
 class departure {
 public:
     /// Just before a resume of `fiber`, which continues on the stack of `innermost`.
-    void to_fiber([[maybe_unused]] sanitizer_fiber& fiber, [[maybe_unused]] sanitizer_fiber& innermost) noexcept {
+    WEFT_ALWAYS_INLINE void to_fiber([[maybe_unused]] sanitizer_fiber& fiber,
+                                     [[maybe_unused]] sanitizer_fiber& innermost) noexcept {
 #if WEFT_ASAN
         __sanitizer_start_switch_fiber(&fake_stack_, innermost.own.lowest, innermost.own.size);
 #endif
@@ -64,7 +68,7 @@ public:
     }
 
     /// Just before `fiber` suspends to its resumer; `last`: its stack will not run again.
-    void to_resumer([[maybe_unused]] sanitizer_fiber& fiber, [[maybe_unused]] bool last) noexcept {
+    WEFT_ALWAYS_INLINE void to_resumer([[maybe_unused]] sanitizer_fiber& fiber, [[maybe_unused]] bool last) noexcept {
 #if WEFT_ASAN
         __sanitizer_start_switch_fiber(last ? nullptr : &fake_stack_, fiber.resumer.lowest, fiber.resumer.size);
 #endif
@@ -74,14 +78,14 @@ public:
     }
 
     /// Control is back in the resumer.
-    void back_in_resumer() noexcept {
+    WEFT_ALWAYS_INLINE void back_in_resumer() noexcept {
 #if WEFT_ASAN
         __sanitizer_finish_switch_fiber(fake_stack_, nullptr, nullptr);
 #endif
     }
 
     /// Control is (back) in `fiber`, on whatever stack it was left on.
-    void back_in_fiber([[maybe_unused]] sanitizer_fiber& fiber) noexcept {
+    WEFT_ALWAYS_INLINE void back_in_fiber([[maybe_unused]] sanitizer_fiber& fiber) noexcept {
 #if WEFT_ASAN
         __sanitizer_finish_switch_fiber(fake_stack_, &fiber.resumer.lowest, &fiber.resumer.size);
 #endif

@@ -88,7 +88,7 @@ public:
 
     /// Receives what may follow the last member, such as a zip's directory, until the source ends.
     void drain() {
-        while (read_(received_) != 0) {}
+        while (receive() != 0) {}
     }
 
 private:
@@ -96,15 +96,20 @@ private:
         auto& self = *static_cast<archive_reader*>(reader);
         if (self.failure_) return ARCHIVE_FATAL;
         try {
-            const std::size_t size = self.read_(self.received_);
-            self.at_end_ = size == 0;
             *bytes = self.received_.data();
-            return static_cast<la_ssize_t>(size);
+            return static_cast<la_ssize_t>(self.receive());
         } catch (...) {
             self.failure_ = std::current_exception();
             archive_set_error(handle, EIO, "the source of the archive failed");
             return ARCHIVE_FATAL;
         }
+    }
+
+    /// Fills `received_`. A source that has ended is not asked again: a socket would not answer.
+    std::size_t receive() {
+        const std::size_t size = at_end_ ? 0 : read_(received_);
+        at_end_ = size == 0;
+        return size;
     }
 
     int check(int result) {
@@ -129,7 +134,7 @@ private:
 
     source read_;
     std::exception_ptr failure_; // what the source threw
-    bool at_end_ = false;          // of the source
+    bool at_end_ = false;         // of the source
     std::vector<std::byte> received_;
     std::array<std::byte, 16 * 1024> content_;
     std::unique_ptr<archive, release> archive_;

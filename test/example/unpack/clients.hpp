@@ -45,6 +45,11 @@ inline std::size_t place_of_damage(std::span<const std::byte> archive, std::mt19
     return place(random) | 1;
 }
 
+/// How much of what the client sends is the archive.
+inline std::size_t bytes_until_damage(const client& c, std::span<const std::byte> archive) {
+    return c.how == conduct::honest ? archive.size() : std::min(c.damaged_from, archive.size());
+}
+
 /// Sends the archive in small pieces of uneven sizes. An ordinary Asio coroutine: no stack is needed here.
 inline asio::awaitable<void> send(client& self, asio::ip::tcp::endpoint server, std::span<const std::byte> archive) {
     std::mt19937 random{self.seed};
@@ -59,7 +64,7 @@ inline asio::awaitable<void> send(client& self, asio::ip::tcp::endpoint server, 
     self.port = socket.local_endpoint().port();
 
     const bool stops_early = self.how == conduct::truncating || self.how == conduct::disconnecting;
-    const std::size_t end = stops_early ? std::min(self.damaged_from, archive.size()) : archive.size();
+    const std::size_t end = stops_early ? bytes_until_damage(self, archive) : archive.size();
     for (std::size_t sent = 0; sent < end; sent += piece.size()) {
         const auto from = archive.begin() + static_cast<std::ptrdiff_t>(sent);
         piece.assign(from, from + static_cast<std::ptrdiff_t>(std::min(any_size(random), end - sent)));

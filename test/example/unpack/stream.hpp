@@ -57,6 +57,7 @@ struct traffic {
     std::size_t interleaved = 0; ///< … and another stream ran before it went on
     std::size_t waiting = 0; ///< streams that are suspended so, now
     std::size_t most_waiting = 0;
+    std::size_t abandoned = 0; ///< streams that were suspended so when everything was dropped
     std::size_t open_archives = 0; ///< to be 0 when all is over
     std::uint64_t turn = 0; ///< counts every time a stream goes on
 };

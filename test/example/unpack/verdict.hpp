@@ -98,28 +98,38 @@ public:
         say(all.interleaved, " of ", all.reads, " reads suspended libarchive and another stream ran meanwhile; up to ",
             all.most_waiting, " of ", streams, " streams were inside libarchive at once");
         if (streams > 1 && (all.interleaved == 0 || all.most_waiting < 2)) fault("the streams did not interleave");
-        left_over(all);
+        judge_left_overs(all);
     }
 
-    void left_over(const traffic& all) {
+    /// Streams were suspended when they were dropped, and nothing of them is left.
+    void judge_abandoned(const traffic& all) {
+        say("dropped while ", all.abandoned, " streams were waiting inside libarchive");
+        if (all.abandoned == 0) fault("there was nothing to drop: the archive is too small");
+        judge_left_overs(all);
+    }
+
+    template <class... Parts>
+    void fault(const Parts&... parts) {
+        ok_ = false;
+        std::cout << "  WRONG ";
+        (std::cout << ... << parts) << '\n';
+    }
+
+    template <class... Parts>
+    void say(const Parts&... parts) const {
+        if (quiet_) return;
+        std::cout << "  ";
+        (std::cout << ... << parts) << '\n';
+    }
+
+private:
+    void judge_left_overs(const traffic& all) {
         if (all.open_archives == 0 && all.waiting == 0)
             say("nothing is left over: no archive is open, no read is under way");
         else
             fault(all.open_archives, " archives are still open, ", all.waiting, " reads are under way");
     }
 
-    template <class... Parts>
-    void fault(const Parts&... parts) {
-        ok_ = false;
-        (std::cout << "  WRONG " << ... << parts) << '\n';
-    }
-
-    template <class... Parts>
-    void say(const Parts&... parts) const {
-        if (!quiet_) (std::cout << "  " << ... << parts) << '\n';
-    }
-
-private:
     bool quiet_;
     bool ok_ = true;
     const std::vector<entry>* listing_ = nullptr;

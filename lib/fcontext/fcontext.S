@@ -1,0 +1,16 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+// weft's context switch under Boost.Context's names: make_fcontext, jump_fcontext and ontop_fcontext have the same
+// contract as make, jump and ontop of weft/switch.hpp, so the same text is assembled once more. The hidden functions are
+// renamed too, so that a program may link this and weft itself.
+
+#define weft_make_context  make_fcontext
+#define weft_jump_context  jump_fcontext
+#define weft_ontop_context ontop_fcontext
+#define weft_context_entry weft_fcontext_entry
+#define weft_fiber_entry   weft_fcontext_fiber_entry
+#define weft_fiber_start   weft_fcontext_fiber_start
+#define weft_fiber_start   weft_fcontext_fiber_start
+
+#include "../switch/aarch64.S"
+#include "../switch/x86_64.S"

@@ -1,0 +1,681 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+// weft/stack.hpp.
+
+#include "child.hpp"
+#include "recorded_stacks.hpp"
+
+#include <weft/fiber.hpp>
+#include <weft/stack.hpp>
+
+#include <boost/context/fixedsize_stack.hpp>
+#include <boost/context/pooled_fixedsize_stack.hpp>
+#include <boost/context/protected_fixedsize_stack.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cstddef>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <type_traits>
+#include <vector>
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#if defined(__linux__)
+#    include <linux/filter.h>
+#    include <linux/seccomp.h>
+#    include <sys/prctl.h>
+#    include <sys/syscall.h>
+#    include <sys/utsname.h>
+#endif
+
+using weft::guarded_stack;
+using weft::stack;
+using weft::stack_pool;
+using weft_test::in_child;
+
+namespace {
+
+std::byte* lowest(const stack& s) {
+    return static_cast<std::byte*>(s.sp) - s.size;
+}
+
+void touch(const void* address) {
+    auto* const byte = const_cast<volatile std::byte*>(static_cast<const volatile std::byte*>(address));
+    *byte = std::byte{0x5a};
+}
+
+bool write_faults(const void* address) {
+    return in_child([=] {
+               touch(address);
+               return 0;
+           })
+        .faulted();
+}
+
+bool read_faults(const void* address) {
+    return in_child([=] { return static_cast<int>(*static_cast<const volatile unsigned char*>(address)) & 0; }).faulted();
+}
+
+// What invalid_argument says, or nothing if no such exception comes.
+template <class Fn>
+std::string refusal(Fn fn) {
+    try {
+        fn();
+    } catch (const std::invalid_argument& e) {
+        return e.what();
+    }
+    return {};
+}
+
+bool contains(const std::string& text, const std::string& part) {
+    return text.find(part) != std::string::npos;
+}
+
+} // namespace
+
+// ---------------------------------------------------------------------------------------------------------------------
+BOOST_AUTO_TEST_SUITE(allocators)
+
+// What Boost's library would answer; with it the header-only templates need nothing to link.
+struct stack_traits {
+    static bool is_unbounded() noexcept { return true; }
+    static std::size_t page_size() noexcept { return weft::page_size(); }
+    static std::size_t default_size() noexcept { return 256 * 1024; }
+    static std::size_t minimum_size() noexcept { return 8192; }
+    static std::size_t maximum_size() noexcept { return std::numeric_limits<std::size_t>::max(); }
+};
+
+static_assert(weft::stack_allocator<boost::context::fixedsize_stack>);
+static_assert(weft::stack_allocator<boost::context::protected_fixedsize_stack>);
+static_assert(weft::stack_allocator<boost::context::pooled_fixedsize_stack>);
+static_assert(weft::stack_allocator<guarded_stack>);
+static_assert(weft::stack_allocator<stack_pool::allocator_type>);
+static_assert(weft::stack_allocator<weft::default_stack_allocator>);
+static_assert(weft::stack_allocator<weft_test::recorded_stacks::allocator>);
+
+struct gives_nothing_back {
+    stack allocate();
+};
+struct gives_no_stack {
+    int allocate();
+    void deallocate(int);
+};
+struct cannot_be_copied {
+    cannot_be_copied(const cannot_be_copied&) = delete;
+    stack allocate();
+    void deallocate(const stack&);
+};
+static_assert(!weft::stack_allocator<gives_nothing_back>);
+static_assert(!weft::stack_allocator<gives_no_stack>);
+static_assert(!weft::stack_allocator<cannot_be_copied>);
+static_assert(!weft::stack_allocator<stack_pool>, "a pool cannot be copied: its allocator() is");
+
+template <class Allocator>
+void run_fibers_on(Allocator allocator) {
+    std::string trace;
+    for (int round = 0; round < 20; ++round) {
+        std::vector<weft::fiber> fibers;
+        for (int n = 0; n < 10; ++n)
+            fibers.emplace_back(std::allocator_arg, allocator, [&trace](weft::fiber_ref self) {
+                trace += 'a';
+                self.suspend();
+                trace += 'b';
+            });
+        for (weft::fiber& f : fibers) f.resume();
+        for (std::size_t n = 0; n < 5; ++n) fibers[n].resume(); // the others are unwound
+    }
+    BOOST_TEST(std::count(trace.begin(), trace.end(), 'a') == 200);
+    BOOST_TEST(std::count(trace.begin(), trace.end(), 'b') == 100);
+}
+
+BOOST_AUTO_TEST_CASE(fibers_run_on_boosts_allocators_unchanged) {
+    run_fibers_on(boost::context::basic_fixedsize_stack<stack_traits>{});
+    run_fibers_on(boost::context::basic_protected_fixedsize_stack<stack_traits>{});
+    run_fibers_on(boost::context::basic_pooled_fixedsize_stack<stack_traits>{});
+}
+
+BOOST_AUTO_TEST_CASE(fibers_run_on_wefts_allocators) {
+    stack_pool pool{64 * 1024};
+    run_fibers_on(guarded_stack{64 * 1024});
+    run_fibers_on(pool.allocator());
+    run_fibers_on(weft::default_stack_allocator{});
+    BOOST_TEST(pool.idle() == 10u);
+}
+
+BOOST_AUTO_TEST_CASE(a_fiber_that_names_no_allocator_uses_the_process_wide_pool) {
+    stack_pool& pool = stack_pool::process();
+    BOOST_TEST(&pool == &stack_pool::process());
+    pool.trim();
+    {
+        const weft::fiber f{[] {}};
+        BOOST_TEST(pool.idle() == 0u);
+    }
+    BOOST_TEST(pool.idle() == 1u);
+    {
+        const weft::fiber f{[] {}};
+        BOOST_TEST(pool.idle() == 0u);
+    }
+    BOOST_TEST(pool.idle() == 1u);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+// ---------------------------------------------------------------------------------------------------------------------
+BOOST_AUTO_TEST_SUITE(sizes)
+
+BOOST_AUTO_TEST_CASE(pages_and_defaults) {
+    BOOST_TEST(weft::page_size() == static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)));
+    if (weft::page_size() < 65536) BOOST_TEST(weft::default_stack_size() + weft::page_size() == 128u * 1024);
+    const guarded_stack g;
+    const stack s = g.allocate();
+    BOOST_TEST(s.size == weft::default_stack_size());
+    g.deallocate(s);
+    stack_pool pool;
+    const stack p = pool.allocate();
+    BOOST_TEST(p.size == weft::default_stack_size());
+    pool.deallocate(p);
+}
+
+BOOST_AUTO_TEST_CASE(a_size_is_rounded_up_to_pages_and_every_byte_can_be_used) {
+    const std::size_t page = weft::page_size();
+    for (const std::size_t wanted : {weft::minimum_stack_size, page, page + 1, 2 * page - 1, 2 * page, 3 * page + 17}) {
+        const std::size_t expected = (wanted + page - 1) / page * page;
+        const guarded_stack g{wanted};
+        const stack s = g.allocate();
+        BOOST_TEST(s.size == expected);
+        BOOST_TEST(reinterpret_cast<std::uintptr_t>(s.sp) % page == 0u);
+        std::fill(lowest(s), static_cast<std::byte*>(s.sp), std::byte{1});
+        BOOST_TEST(std::all_of(lowest(s), static_cast<std::byte*>(s.sp), [](std::byte b) { return b == std::byte{1}; }));
+        g.deallocate(s);
+        stack_pool pool{wanted};
+        const stack p = pool.allocate();
+        BOOST_TEST(p.size == expected);
+        pool.deallocate(p);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(too_small_is_refused) {
+    for (const std::size_t wanted : {std::size_t{0}, std::size_t{1}, weft::minimum_stack_size - 1}) {
+        for (const std::string& said : {refusal([=] { guarded_stack{wanted}; }), refusal([=] { stack_pool{wanted}; })}) {
+            BOOST_TEST(said.starts_with("weft: "));
+            BOOST_TEST(contains(said, "too small"));
+            BOOST_TEST(contains(said, std::to_string(weft::minimum_stack_size)));
+        }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(larger_than_any_address_space_is_refused) {
+    constexpr auto all = std::numeric_limits<std::size_t>::max();
+    for (const std::size_t wanted : {all, all - 4096, all / 2 + 1, all / 2 - weft::page_size()}) {
+        for (const std::string& said : {refusal([=] { guarded_stack{wanted}; }), refusal([=] { stack_pool{wanted}; })}) {
+            BOOST_TEST(said.starts_with("weft: "));
+            BOOST_TEST(contains(said, std::to_string(wanted)));
+        }
+    }
+}
+
+// A fiber's record, its body and its first frames must find room.
+BOOST_AUTO_TEST_CASE(a_body_too_large_for_its_stack_is_refused_and_the_stack_comes_back) {
+    weft_test::recorded_stacks stacks{16 * 1024};
+    const auto refused = [&]<std::size_t Size>(std::array<char, Size> capture) {
+        return refusal([&] { weft::fiber{std::allocator_arg, stacks.get(), [capture] { touch(&capture); }}; });
+    };
+    const std::string larger = refused(std::array<char, 20000>{});
+    const std::string nearly = refused(std::array<char, 15 * 1024>{});
+    BOOST_TEST(larger.starts_with("weft: "));
+    BOOST_TEST(nearly.starts_with("weft: "));
+    BOOST_TEST(contains(larger, "16384"));
+    BOOST_TEST(stacks.allocated() == 2u);
+    BOOST_TEST(stacks.out() == 0u);
+
+    // The sentence names a size that is enough.
+    const std::size_t number = larger.find("give it ");
+    BOOST_REQUIRE(number != std::string::npos);
+    const std::size_t enough = std::stoul(larger.substr(number + 8));
+    BOOST_TEST(enough > 20000u);
+    bool ran = false;
+    weft_test::recorded_stacks larger_stacks{enough};
+    std::array<char, 20000> capture{};
+    {
+        const weft::fiber f{std::allocator_arg, larger_stacks.get(), [capture, &ran] { ran = capture[19999] == 0; }};
+        BOOST_TEST(larger_stacks.out() == 1u);
+    }
+    BOOST_TEST(larger_stacks.out() == 0u);
+    BOOST_TEST(!ran);
+    BOOST_TEST(stacks.sound());
+    BOOST_TEST(larger_stacks.sound());
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+// ---------------------------------------------------------------------------------------------------------------------
+BOOST_AUTO_TEST_SUITE(guard_pages)
+
+void check_guard(const stack& s) {
+    BOOST_TEST(!write_faults(lowest(s)));
+    BOOST_TEST(!write_faults(static_cast<std::byte*>(s.sp) - 1));
+    BOOST_TEST(write_faults(lowest(s) - 1));
+    BOOST_TEST(write_faults(lowest(s) - weft::page_size()));
+    BOOST_TEST(read_faults(lowest(s) - 1));
+}
+
+BOOST_AUTO_TEST_CASE(the_page_below_every_stack_faults) {
+    const guarded_stack g{32 * 1024};
+    stack_pool pool{16 * 1024};
+    std::vector<stack> mapped, pooled;
+    for (int n = 0; n < 3; ++n) {
+        mapped.push_back(g.allocate());
+        pooled.push_back(pool.allocate());
+    }
+    for (const stack& s : mapped) check_guard(s);
+    for (const stack& s : pooled) check_guard(s);
+    for (const stack& s : pooled) pool.deallocate(s);
+    const stack again = pool.allocate();
+    check_guard(again);
+    pool.deallocate(again);
+    for (const stack& s : mapped) g.deallocate(s);
+}
+
+BOOST_AUTO_TEST_CASE(a_stack_given_back_is_no_memory_any_more) {
+    const guarded_stack g{32 * 1024};
+    const stack s = g.allocate();
+    g.deallocate(s);
+    BOOST_TEST(read_faults(lowest(s)));
+    BOOST_TEST(read_faults(static_cast<std::byte*>(s.sp) - 1));
+}
+
+// The fault of an overflowing fiber, as a handler on a stack of its own sees it.
+std::uintptr_t guard_begin, guard_end;
+
+[[gnu::noinline]] int run_over(int depth) {
+    volatile char frame[512];
+    frame[0] = static_cast<char>(depth);
+    const int below = depth < 0 ? 0 : run_over(depth + 1);
+    return below + frame[0];
+}
+
+template <class Allocator>
+int overflow(Allocator allocator, const stack& memory) {
+    guard_end = reinterpret_cast<std::uintptr_t>(lowest(memory));
+    guard_begin = guard_end - weft::page_size();
+    static std::array<std::byte, 64 * 1024> handler_stack;
+    stack_t alternative{};
+    alternative.ss_sp = handler_stack.data();
+    alternative.ss_size = handler_stack.size();
+    ::sigaltstack(&alternative, nullptr);
+    struct sigaction action {};
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+    action.sa_sigaction = [](int, siginfo_t* info, void*) {
+        const auto at = reinterpret_cast<std::uintptr_t>(info->si_addr);
+        ::_exit(at >= guard_begin && at < guard_end ? 42 : 43);
+    };
+    ::sigaction(SIGSEGV, &action, nullptr);
+    ::sigaction(SIGBUS, &action, nullptr);
+    struct handed_out {
+        Allocator source;
+        stack memory;
+        stack allocate() const { return memory; }
+        void deallocate(const stack& s) { source.deallocate(s); }
+    };
+    weft::fiber f{std::allocator_arg, handed_out{allocator, memory}, [] { run_over(1); }};
+    f.resume();
+    return 0;
+}
+
+BOOST_AUTO_TEST_CASE(a_fiber_that_runs_over_its_end_dies_by_its_guard) {
+    const auto mapped = in_child([] {
+        const guarded_stack g{64 * 1024};
+        return overflow(g, g.allocate());
+    });
+    BOOST_TEST(mapped.code == 42, mapped);
+    const auto pooled = in_child([] {
+        return overflow(weft::default_stack_allocator{}, stack_pool::process().allocate());
+    });
+    BOOST_TEST(pooled.code == 42, pooled);
+    const auto unhandled = in_child([] {
+        weft::fiber f{[] { run_over(1); }};
+        f.resume();
+        return 0;
+    });
+    BOOST_TEST(unhandled.faulted(), unhandled);
+}
+
+#if defined(__linux__)
+constexpr int guard_install = 102; // MADV_GUARD_INSTALL
+
+// Asked again, by a process that dies of it or not.
+bool kernel_installs_guards() {
+    const std::size_t page = weft::page_size();
+    void* const memory = ::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    BOOST_REQUIRE(memory != MAP_FAILED);
+    const bool works = ::madvise(memory, page, guard_install) == 0 && write_faults(memory);
+    ::munmap(memory, page);
+    return works;
+}
+
+// An AArch64 program that finds another machine's processor is emulated.
+bool emulated() {
+#    if defined(__aarch64__)
+    std::ifstream file{"/proc/cpuinfo"};
+    const std::string text{std::istreambuf_iterator<char>{file}, {}};
+    return !contains(text, "CPU implementer");
+#    else
+    return false;
+#    endif
+}
+
+BOOST_AUTO_TEST_CASE(guards_are_installed_only_where_they_are_seen_to_fault) {
+    const bool installed = weft::guards() == weft::guard_method::install;
+    BOOST_TEST(installed == kernel_installs_guards());
+    utsname kernel{};
+    ::uname(&kernel);
+    int major = 0, minor = 0;
+    BOOST_REQUIRE(std::sscanf(kernel.release, "%d.%d", &major, &minor) == 2);
+    if (major < 6 || (major == 6 && minor < 13)) BOOST_TEST(!installed);
+    if (emulated()) BOOST_TEST(!installed);
+    BOOST_TEST_MESSAGE("guards by " << (installed ? "MADV_GUARD_INSTALL" : "mprotect"));
+}
+
+std::ptrdiff_t mappings() {
+    std::ifstream file{"/proc/self/maps"};
+    return std::count(std::istreambuf_iterator<char>{file}, {}, '\n');
+}
+
+BOOST_AUTO_TEST_CASE(installed_guards_cost_no_mappings) {
+    if (weft::guards() != weft::guard_method::install) return;
+    const guarded_stack g{16 * 1024};
+    std::vector<stack> stacks(500);
+    const std::ptrdiff_t before = mappings();
+    for (stack& s : stacks) s = g.allocate();
+    BOOST_TEST(mappings() - before < 20);
+    for (const stack& s : stacks) g.deallocate(s);
+}
+
+// From here on this process and what it becomes get `answer` (0 or an errno) for MADV_GUARD_INSTALL, and no guard.
+bool forbid_installed_guards(unsigned int answer) {
+    sock_filter program[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, guard_install, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | answer),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const sock_fprog filter{static_cast<unsigned short>(std::size(program)), program};
+    return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+// All tests of this file again, in a process whose kernel is too old (EINVAL), or only pretends (0).
+BOOST_AUTO_TEST_CASE(all_of_this_holds_with_protected_guards) {
+    if (weft::guards() != weft::guard_method::install) return; // then it is what the other tests have tested
+    constexpr int no_filters = 77;
+    for (const int answer : {EINVAL, 0}) {
+        const auto end = in_child([=] {
+            if (!forbid_installed_guards(static_cast<unsigned int>(answer))) return no_filters;
+            ::dup2(STDERR_FILENO, STDOUT_FILENO);
+            ::setenv("WEFT_TEST_PROTECTED", "1", 1);
+            ::execl("/proc/self/exe", "unit_stack", "--color_output=no",
+                    "--run_test=!guard_pages/all_of_this_holds_with_protected_guards", static_cast<char*>(nullptr));
+            return 126;
+        });
+        if (end.code == no_filters) {
+            BOOST_TEST_MESSAGE("not tested: system calls cannot be filtered here");
+            return;
+        }
+        BOOST_TEST_CONTEXT("madvise answers " << answer) BOOST_TEST(end.code == 0, end);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_kernel_that_only_pretends_is_not_trusted) {
+    if (std::getenv("WEFT_TEST_PROTECTED")) BOOST_TEST((weft::guards() == weft::guard_method::protect));
+}
+#endif
+
+BOOST_AUTO_TEST_SUITE_END()
+
+// ---------------------------------------------------------------------------------------------------------------------
+BOOST_AUTO_TEST_SUITE(exhaustion)
+
+static_assert(std::is_base_of_v<std::bad_alloc, weft::stack_exhausted>);
+
+// What stack_exhausted says; it is caught as what any program expects when memory is used up.
+template <class Fn>
+std::string complaint(Fn fn) {
+    try {
+        fn();
+    } catch (const std::bad_alloc& e) {
+        return dynamic_cast<const weft::stack_exhausted*>(&e) ? e.what() : "another bad_alloc";
+    }
+    return {};
+}
+
+bool names_the_limits(const std::string& said) {
+    std::ifstream file{"/proc/sys/vm/max_map_count"};
+    std::string limit;
+    if (file >> limit && !contains(said, "vm.max_map_count is " + limit)) return false;
+    return said.starts_with("weft: ") && contains(said, "address space") && contains(said, "number of mappings");
+}
+
+BOOST_AUTO_TEST_CASE(more_than_there_is) {
+    constexpr std::size_t wanted = std::size_t{1} << 60;
+    const std::string said = complaint([] { static_cast<void>(guarded_stack{wanted}.allocate()); });
+    BOOST_TEST(names_the_limits(said), said);
+    BOOST_TEST(contains(said, std::to_string(wanted + weft::page_size())));
+    BOOST_TEST(contains(said, "errno " + std::to_string(ENOMEM)));
+
+    stack_pool pool{wanted};
+    BOOST_TEST(names_the_limits(complaint([&] { static_cast<void>(pool.allocate()); })));
+    BOOST_TEST(names_the_limits(complaint([&] { weft::fiber{std::allocator_arg, pool.allocator(), [] {}}; })));
+    BOOST_TEST(pool.idle() == 0u);
+}
+
+// In pages; 0 where the system does not tell.
+std::size_t mapped_by_this_process() {
+    std::ifstream file{"/proc/self/statm"};
+    std::size_t pages = 0;
+    file >> pages;
+    return pages;
+}
+
+// Takes stacks until there are no more, twice. 0: every one had its guard, as many could be had the second time, and the
+// attempts that failed have left nothing behind.
+int use_up(std::size_t size, std::size_t at_least) {
+    const guarded_stack g{size};
+    std::vector<stack> stacks;
+    stacks.reserve(200000);
+    std::size_t first = 0, mapped = 0;
+    for (int round = 0; round < 2; ++round) {
+        const std::string said = complaint([&] {
+            while (stacks.size() < stacks.capacity()) stacks.push_back(g.allocate());
+        });
+        std::fprintf(stderr, "%zu stacks; %s\n", stacks.size(), said.c_str());
+        if (!names_the_limits(said)) return 1;
+        if (stacks.size() < at_least) return 2;
+        if (round == 1 && stacks.size() + 4 < first) return 3;
+        first = stacks.size();
+        if (round == 1)
+            for (int n = 0; n < 1000; ++n)
+                if (complaint([&] { stacks.push_back(g.allocate()); }).empty() && stacks.size() > first + 4) return 4;
+        const stack last = stacks.back();
+        const stack some = stacks[first / 2];
+        for (const stack& s : stacks)
+            if (s.sp != last.sp && s.sp != some.sp) g.deallocate(s);
+        if (!write_faults(lowest(last) - 1) || !write_faults(lowest(some) - 1)) return 5;
+        g.deallocate(last);
+        g.deallocate(some);
+        stacks.clear();
+        if (round == 1 && mapped_by_this_process() > mapped + 1000) return 6;
+        mapped = mapped_by_this_process();
+    }
+    return 0;
+}
+
+#if defined(__linux__)
+BOOST_AUTO_TEST_CASE(the_address_space_is_used_up) {
+    constexpr int no_limit = 77;
+    const auto end = in_child([] {
+        const std::size_t pages = mapped_by_this_process();
+        const rlimit limit{pages * weft::page_size() + 64 * 1024 * 1024, RLIM_INFINITY};
+        rlimit now{};
+        if (!pages || ::setrlimit(RLIMIT_AS, &limit) != 0 || ::getrlimit(RLIMIT_AS, &now) != 0 ||
+            now.rlim_cur != limit.rlim_cur)
+            return no_limit; // an emulator keeps this limit from its guests
+        return use_up(64 * 1024, 100);
+    });
+    if (end.code != no_limit) BOOST_TEST(end.code == 0, end);
+}
+
+// With protected guards every stack is two mappings.
+BOOST_AUTO_TEST_CASE(the_mappings_are_used_up) {
+    std::ifstream file{"/proc/sys/vm/max_map_count"};
+    std::size_t limit = 0;
+    if (weft::guards() != weft::guard_method::protect || !(file >> limit) || limit > 200000) return;
+    const auto end = in_child([] { return use_up(weft::page_size(), 1000); });
+    BOOST_TEST(end.code == 0, end);
+}
+#endif
+
+BOOST_AUTO_TEST_SUITE_END()
+
+// ---------------------------------------------------------------------------------------------------------------------
+BOOST_AUTO_TEST_SUITE(pools)
+
+static_assert(!std::is_copy_constructible_v<stack_pool> && !std::is_move_constructible_v<stack_pool>);
+
+BOOST_AUTO_TEST_CASE(the_stack_that_came_back_last_goes_out_first) {
+    stack_pool pool{16 * 1024};
+    const stack a = pool.allocate(), b = pool.allocate(), c = pool.allocate();
+    BOOST_TEST(pool.idle() == 0u);
+    pool.deallocate(b);
+    pool.deallocate(c);
+    pool.deallocate(a);
+    BOOST_TEST(pool.idle() == 3u);
+    const auto allocator = pool.allocator();
+    for (const stack& expected : {a, c, b}) {
+        const stack s = allocator.allocate();
+        BOOST_TEST(s.sp == expected.sp);
+        BOOST_TEST(s.size == expected.size);
+    }
+    BOOST_TEST(pool.idle() == 0u);
+    for (const stack& s : {a, b, c}) allocator.deallocate(s);
+}
+
+BOOST_AUTO_TEST_CASE(what_is_beyond_the_retained_number_goes_back_at_once) {
+    stack_pool pool{16 * 1024, 2};
+    std::vector<stack> stacks;
+    for (int n = 0; n < 5; ++n) stacks.push_back(pool.allocate());
+    for (const stack& s : stacks) pool.deallocate(s);
+    BOOST_TEST(pool.idle() == 2u);
+    for (std::size_t n = 0; n < 5; ++n) BOOST_TEST(read_faults(static_cast<std::byte*>(stacks[n].sp) - 1) == (n >= 2));
+
+    stack_pool keeps_none{16 * 1024, 0};
+    const stack s = keeps_none.allocate();
+    keeps_none.deallocate(s);
+    BOOST_TEST(keeps_none.idle() == 0u);
+    BOOST_TEST(read_faults(static_cast<std::byte*>(s.sp) - 1));
+}
+
+BOOST_AUTO_TEST_CASE(trim_and_the_destructor_give_all_back) {
+    stack a, b, c;
+    {
+        stack_pool pool{16 * 1024};
+        a = pool.allocate(), b = pool.allocate(), c = pool.allocate();
+        pool.deallocate(a);
+        pool.deallocate(b);
+        pool.trim();
+        BOOST_TEST(pool.idle() == 0u);
+        BOOST_TEST(read_faults(static_cast<std::byte*>(a.sp) - 1));
+        BOOST_TEST(read_faults(static_cast<std::byte*>(b.sp) - 1));
+        pool.trim(); // nothing to do
+        pool.deallocate(c);
+        BOOST_TEST(pool.idle() == 1u);
+        BOOST_TEST(!read_faults(static_cast<std::byte*>(c.sp) - 1));
+    }
+    BOOST_TEST(read_faults(static_cast<std::byte*>(c.sp) - 1));
+}
+
+BOOST_AUTO_TEST_CASE(many_threads) {
+    stack_pool pool{16 * 1024, 3};
+    std::atomic<int> wrong = 0;
+    std::vector<std::thread> threads;
+    for (unsigned int id = 1; id <= 4; ++id)
+        threads.emplace_back([&, id] {
+            for (int round = 0; round < 500; ++round) {
+                std::array<stack, 2> mine;
+                for (stack& s : mine) {
+                    s = pool.allocate();
+                    std::fill(lowest(s), lowest(s) + 256, std::byte{static_cast<unsigned char>(id)});
+                }
+                std::this_thread::yield();
+                for (const stack& s : mine) {
+                    wrong += !std::all_of(lowest(s), lowest(s) + 256, [=](std::byte b) { return b == std::byte(id); });
+                    pool.deallocate(s);
+                }
+            }
+        });
+    for (std::thread& t : threads) t.join();
+    BOOST_TEST(wrong == 0);
+    BOOST_TEST(pool.idle() == 3u);
+}
+
+BOOST_AUTO_TEST_CASE(a_stack_may_come_back_on_another_thread) {
+    stack_pool pool{64 * 1024};
+    std::vector<weft::fiber> fibers;
+    for (int n = 0; n < 20; ++n)
+        fibers.emplace_back(std::allocator_arg, pool.allocator(), [](weft::fiber_ref self) { self.suspend(); });
+    for (weft::fiber& f : fibers) f.resume();
+    std::thread{[&] { fibers.clear(); }}.join();
+    BOOST_TEST(pool.idle() == 20u);
+    const stack s = pool.allocate();
+    std::thread{[&] { pool.deallocate(s); }}.join();
+    BOOST_TEST(pool.idle() == 20u);
+}
+
+// Older than the pool it will be using, so it is destroyed later than anything the pool could have registered.
+weft::fiber in_static_storage;
+
+struct report_at_the_end {
+    ~report_at_the_end() {
+        std::fprintf(stderr, "unwound; the pool keeps %zu stacks", stack_pool::process().idle());
+    }
+};
+
+BOOST_AUTO_TEST_CASE(the_process_wide_pool_outlives_static_storage) {
+    const auto end = in_child([]() -> int {
+        {
+            std::array<weft::fiber, 3> fill;
+            for (weft::fiber& f : fill) f = weft::fiber{[] {}};
+            in_static_storage = weft::fiber{[](weft::fiber_ref self) {
+                const report_at_the_end last_words;
+                self.suspend();
+            }};
+        }
+        const std::size_t idle = stack_pool::process().idle();
+        in_static_storage.resume();
+        std::fprintf(stderr, "%zu before; ", idle);
+        std::exit(7);
+    });
+    BOOST_TEST(end.code == 7, end);
+    const std::size_t number = end.said.find_first_of("0123456789");
+    BOOST_REQUIRE(number != std::string::npos);
+    const std::string idle = std::to_string(std::stoul(end.said.substr(number)));
+    BOOST_TEST(end.said == idle + " before; unwound; the pool keeps " + idle + " stacks", end);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
