@@ -46,13 +46,16 @@ void suspend_ambient(driver& d, Awaiter& awaiter) {
 /// \throws not_in_fiber if no stackful body is running; what the awaiter throws; forced_unwind if the body's coroutine is
 /// destroyed meanwhile.
 template <class Operand>
-auto await(Operand&& operand)
-    -> detail::await_result<std::remove_reference_t<decltype(detail::get_awaiter(std::forward<Operand>(operand)))>> {
-    using awaiter = std::remove_reference_t<decltype(detail::get_awaiter(std::forward<Operand>(operand)))>;
-    detail::driver& d = detail::ambient_driver();
-    auto&& a = detail::get_awaiter(std::forward<Operand>(operand));
-    if (!a.await_ready()) detail::suspend_ambient<awaiter>(d, a);
-    return a.await_resume();
+auto await(Operand&& operand) -> typename detail::await_result_of<Operand>::type {
+    static_assert(detail::awaitable<Operand>, "weft::await: this operand is not awaitable: it needs await_ready, "
+                                              "await_suspend and await_resume, or an operator co_await");
+    if constexpr (detail::awaitable<Operand>) {
+        using awaiter = std::remove_reference_t<decltype(detail::get_awaiter(std::forward<Operand>(operand)))>;
+        detail::driver& d = detail::ambient_driver();
+        auto&& a = detail::get_awaiter(std::forward<Operand>(operand));
+        if (!a.await_ready()) detail::suspend_ambient<awaiter>(d, a);
+        return a.await_resume();
+    }
 }
 
 } // namespace weft

@@ -67,20 +67,27 @@ public:
 
 private:
     template <class Operand>
-    auto await_transformed(Operand&& operand)
-        -> detail::await_result<std::remove_reference_t<decltype(detail::get_awaiter(std::forward<Operand>(operand)))>> {
-        using awaiter = std::remove_reference_t<decltype(detail::get_awaiter(std::forward<Operand>(operand)))>;
-        static_assert(detail::awaiter_in<awaiter, Promise>,
-                      "weft: this operand is not awaitable in coroutines of this type: it needs await_ready, "
-                      "await_suspend(std::coroutine_handle<promise>) and await_resume, or an operator co_await");
-        auto&& a = detail::get_awaiter(std::forward<Operand>(operand));
-        if (!a.await_ready()) {
-            detail::await_request request{&detail::start_await<awaiter, Promise>,
-                                          const_cast<void*>(static_cast<const void*>(std::addressof(a))),
-                                          detail::transfers_control<awaiter, Promise>};
-            detail::suspend_for(*driver_, request);
+    auto await_transformed(Operand&& operand) -> typename detail::await_result_of<Operand>::type {
+        constexpr bool possible = awaitable_here<Operand>();
+        static_assert(possible, "weft: this operand is not awaitable in coroutines of this type: it needs await_ready, "
+                                "await_suspend(std::coroutine_handle<promise>) and await_resume, or an operator co_await");
+        if constexpr (possible) {
+            using awaiter = std::remove_reference_t<decltype(detail::get_awaiter(std::forward<Operand>(operand)))>;
+            auto&& a = detail::get_awaiter(std::forward<Operand>(operand));
+            if (!a.await_ready()) {
+                detail::await_request request{&detail::start_await<awaiter, Promise>,
+                                              const_cast<void*>(static_cast<const void*>(std::addressof(a))),
+                                              detail::transfers_control<awaiter, Promise>};
+                detail::suspend_for(*driver_, request);
+            }
+            return a.await_resume();
         }
-        return a.await_resume();
+    }
+
+    template <class Operand>
+    static constexpr bool awaitable_here() {
+        using awaiter = std::remove_reference_t<decltype(detail::get_awaiter(std::declval<Operand>()))>;
+        return detail::awaiter_in<awaiter, Promise>;
     }
 
     detail::driver* driver_;
@@ -171,7 +178,6 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
     self.takes_foreign = adapter::available;
 
     for (;;) {
-        self.request = nullptr;
         body.resume();
         if (body.done()) break;
         if (!self.request) throw_nothing_awaited();

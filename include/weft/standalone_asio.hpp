@@ -9,6 +9,11 @@
 
 #include <system_error>
 
+#if !defined(ASIO_HAS_CO_AWAIT)
+#    error "weft/standalone_asio.hpp: this Asio has not found the compiler's coroutines: compile as C++20, and if that does \
+not help (Asio 1.22 with Clang) with -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTINE, or use a newer Asio"
+#endif
+
 #define WEFT_ASIO asio
 #define WEFT_ASIO_ERROR std
 #include <weft/detail/asio_adapter.hpp>

@@ -17,6 +17,7 @@
 
 #include <array>
 #include <atomic>
+#include <bit>
 #include <cinttypes>
 #include <cstdarg>
 #include <cstdio>
@@ -25,6 +26,7 @@
 #include <memory>
 #include <random>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -41,9 +43,47 @@ struct {
     weft::transfer (*call)(weft::transfer);
 } mailbox;
 
-weft::transfer inline_switch(weft::context to, void* data, weft::transfer (*call)(weft::transfer)) {
+#if defined(__aarch64__)
+#    define FLOATING_POINT_REGISTER "w"
+#else
+#    define FLOATING_POINT_REGISTER "x"
+#endif
+
+// Values that the compiler keeps in a register wherever it believes the switch leaves one alone. They differ at every
+// switch, so a register missing in the switch's clobber list shows.
+class live_values {
+public:
+    [[gnu::always_inline]] live_values()
+        : a_{++last}, b_{++last}, c_{++last}, x_{std::bit_cast<double>(++last)}, y_{std::bit_cast<double>(++last)} {
+        asm volatile("" : "+r"(a_), "+r"(b_), "+r"(c_), "+" FLOATING_POINT_REGISTER(x_), "+" FLOATING_POINT_REGISTER(y_));
+        kept_[0] = a_;
+        kept_[1] = b_;
+        kept_[2] = c_;
+        kept_[3] = bits(x_);
+        kept_[4] = bits(y_);
+    }
+    [[gnu::always_inline]] bool intact() const {
+        return a_ == kept_[0] && b_ == kept_[1] && c_ == kept_[2] && bits(x_) == kept_[3] && bits(y_) == kept_[4];
+    }
+
+private:
+    // Only moved, never computed with: any floating-point exception may be unmasked here.
+    static std::uint64_t bits(double d) { return std::bit_cast<std::uint64_t>(d); }
+
+    static inline std::uint64_t last = 0;
+    std::uint64_t a_, b_, c_;
+    double x_, y_;
+    volatile std::uint64_t kept_[5];
+};
+
+bool live_values_lost = false;
+
+[[gnu::always_inline]] inline weft::transfer inline_switch(weft::context to, void* data,
+                                                           weft::transfer (*call)(weft::transfer)) {
     mailbox = {to, data, call}; // the block that is left through holds the one who left
+    const live_values values;
     weft::detail::switch_to(*static_cast<weft::detail::control_block*>(to));
+    if (!values.intact()) live_values_lost = true;
     const weft::transfer arrived{mailbox.from, mailbox.data};
     return mailbox.call ? mailbox.call(arrived) : arrived;
 }
@@ -274,7 +314,7 @@ private:
     void arrive(unsigned self, weft::transfer arrived);
     void check_arrival(unsigned self, weft::transfer arrived);
     void check_first_entry(flow& me, const registers& found);
-    void check_control(const flow& me, const registers& found, const registers& own);
+    void check_control(const registers& found, const registers& own);
     [[gnu::format(printf, 2, 3)]] void fail(const char* format, ...);
     auto differs(const char* where);
 
@@ -431,6 +471,7 @@ void trial::check_arrival(unsigned self, weft::transfer arrived) {
     if (self != arriving_) fail("control came to context %u, not %u", self, arriving_);
     if (arrived.data != sent_) fail("data is %p, not %p", arrived.data, static_cast<void*>(sent_));
     if (on_ == backend::inlined) {
+        if (std::exchange(live_values_lost, false)) fail("a value that was alive in a register changed");
         if (arrived.from != left.registers.to) fail("from is not the block that was left through");
     } else {
         const auto from = reinterpret_cast<std::uintptr_t>(arrived.from);
@@ -442,7 +483,7 @@ void trial::check_arrival(unsigned self, weft::transfer arrived) {
 }
 
 // The control words belong to the context, or to the thread: then they are what the leaving side had.
-void trial::check_control(const flow&, const registers& found, const registers& own) {
+void trial::check_control(const registers& found, const registers& own) {
     compare_control(found, per_context_control() ? own : flows_[leaving_].registers.loaded, differs("control"));
 }
 
@@ -453,12 +494,12 @@ void trial::arrive(unsigned self, weft::transfer arrived) {
     check_arrival(self, arrived);
     compare_preserved(found, mine, differs("switch"));
     compare_untouched(found, flows_[leaving_].registers.loaded, differs("switch"));
-    check_control(me, found, mine);
+    check_control(found, mine);
     if (found.stack_pointer != mine.stack_pointer) differs("switch")("sp", found.stack_pointer, mine.stack_pointer);
     if (on_top_ && on_ != backend::inlined) { // there, the wrapper's own registers are in between
         compare_preserved(on_top_->found, mine, differs("on top"));
         compare_untouched(on_top_->found, flows_[leaving_].registers.loaded, differs("on top"));
-        check_control(me, on_top_->found, mine);
+        check_control(on_top_->found, mine);
         const std::uint64_t sp = mine.stack_pointer - call_pushes;
         if (on_top_->found.stack_pointer != sp) differs("on top")("sp", on_top_->found.stack_pointer, sp);
     }
@@ -473,7 +514,7 @@ void trial::check_first_entry(flow& me, const registers& found) {
         if (found.stack_pointer != top)
             fail("first entry: sp is %" PRIx64 ", not just below the stack's top %" PRIxPTR, found.stack_pointer, top);
     compare_untouched(found, flows_[leaving_].registers.loaded, differs("first entry"));
-    check_control(me, found, me.creator);
+    check_control(found, me.creator);
 
     // A difference between weft and Boost 1.81: the frame pointer of a new context.
     if (on_ != backend::boost) {
@@ -505,7 +546,7 @@ void trial::enter(weft::transfer arrived, message& found_in) {
         if ((on_top_->found.stack_pointer + call_pushes) % 16 != 0)
             fail("on top of a new context: sp is %" PRIx64 ": not aligned", on_top_->found.stack_pointer);
         compare_untouched(on_top_->found, flows_[leaving_].registers.loaded, differs("on top of a new context"));
-        check_control(me, on_top_->found, me.creator);
+        check_control(on_top_->found, me.creator);
     }
     for (;;) next(self);
 }

@@ -67,10 +67,13 @@ need_boost() {
         refresh_apt
         local version
         version=$(offered_boost)
-        missing+=("libboost$version-dev" "libboost-context$version-dev")
-    elif ! has_library libboost_context.so; then
-        missing+=("libboost-context$(boost_version)-dev")
+        missing+=("libboost$version-dev" "libboost-context$version-dev" "libboost-fiber$version-dev")
+        return
     fi
+    local part
+    for part in context fiber; do
+        has_library "libboost_$part.so" || missing+=("libboost-$part$(boost_version)-dev")
+    done
 }
 
 has_header() {

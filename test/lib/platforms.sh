@@ -66,13 +66,13 @@ step() { # platform, name, command...
     return "$result"
 }
 
-# Follows a running process: its last line each second on a terminal, every half minute elsewhere.
+# Follows a running process: how far it is, each second on a terminal, every half minute elsewhere.
 watch() { # process, title, log
     local seconds=0 line
     while kill -0 "$1" 2>/dev/null; do
         sleep 1
         seconds=$((seconds + 1))
-        line=$(tail -n 1 "$3" | cut -c -60)
+        line=$(grep -E '^(\[| *[0-9]+/)' "$3" | tail -n 1 | cut -c -60) || true # ninja's and ctest's counts
         if [[ -t 2 ]]; then
             printf '\r\033[K-- %s: %s s  %s\r' "$2" "$seconds" "$line" >&2
         elif [[ $((seconds % 30)) -eq 0 ]]; then

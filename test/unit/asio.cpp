@@ -1,13 +1,651 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-#include <weft/asio.hpp>
+// The tests of weft's Asio adapter: of Boost.Asio, and, compiled with WEFT_STANDALONE_ASIO, of the standalone Asio.
+
+#if defined(WEFT_STANDALONE_ASIO)
+
+// Asio 1.22 finds the coroutines of GCC by itself, those of a recent Clang not.
+#    if defined(__clang__)
+#        define ASIO_HAS_CO_AWAIT 1
+#        define ASIO_HAS_STD_COROUTINE 1
+#    endif
+#    include <weft/standalone_asio.hpp>
+#    include <asio/experimental/awaitable_operators.hpp>
+
+namespace net = asio;
+namespace errors = std;
+
+#else
+
+#    include <weft/asio.hpp>
+#    include <boost/asio/experimental/awaitable_operators.hpp>
 
 namespace net = boost::asio;
 namespace errors = boost::system;
 
-#include "asio_cases.hpp"
+#endif
 
-#include <boost/asio/experimental/awaitable_operators.hpp>
+#if WEFT_TSAN
+// Asio counts the users of an executor with a fence, which ThreadSanitizer does not see.
+extern "C" const char* __tsan_default_suppressions() {
+    return "race:asio::execution::detail::any_executor_base::destroy_shared\n";
+}
+#endif
+
+#include "awaiters.hpp"
+#include "matrix.hpp"
+
+#include <weft/await.hpp>
+#include <weft/generator.hpp>
+#include <weft/task.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <array>
+#include <chrono>
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+namespace {
+
+using concrete_executor = net::io_context::executor_type;
+
+/// Runs a coroutine; an exception of it leaves context.run().
+template <class Context, class Coroutine>
+void spawn(Context& context, Coroutine&& coroutine) {
+    net::co_spawn(context, std::forward<Coroutine>(coroutine), [](std::exception_ptr failure, auto&&...) {
+        if (failure) std::rethrow_exception(failure);
+    });
+}
+
+/// Runs a stackful body as an awaitable, to its end.
+template <class Fn>
+void run_body(net::io_context& context, Fn fn) {
+    bool ended = false;
+    spawn(context, [&]() -> net::awaitable<void> {
+        return weft::stackful([&](auto& co) {
+            fn(co);
+            ended = true;
+        });
+    });
+    context.run();
+    context.restart();
+    BOOST_TEST(ended);
+}
+
+/// Runs a stackful body as a weft::task, on this thread, while the context runs on another one.
+template <class Fn>
+void run_task_body(net::io_context& context, Fn fn) {
+    auto work = net::make_work_guard(context);
+    std::thread runner{[&] { context.run(); }};
+    std::exception_ptr failure;
+    try {
+        weft::sync_wait(weft::stackful<weft::task<>>(fn));
+    } catch (...) {
+        failure = std::current_exception();
+    }
+    work.reset();
+    runner.join();
+    context.restart();
+    if (failure) std::rethrow_exception(failure);
+}
+
+net::steady_timer short_timer(net::io_context& context) {
+    return net::steady_timer{context, std::chrono::milliseconds{1}};
+}
+net::steady_timer long_timer(net::io_context& context) {
+    return net::steady_timer{context, std::chrono::hours{1}};
+}
+
+/// Does the executor run this thread? Out of line and asked anew at every call: a compiler may keep the address of the
+/// thread_local variable that Asio looks at for as long as a function lasts, and these functions change threads.
+template <class Executor>
+[[gnu::noinline]] bool runs_here(const Executor& executor) {
+    asm volatile("" ::: "memory");
+    return executor.running_in_this_thread();
+}
+
+/// An awaitable made out of line, for the same reason: Asio keeps the memory of such coroutines per thread.
+template <class Executor>
+[[gnu::noinline]] net::awaitable<void> posted(Executor& executor) {
+    asm volatile("" ::: "memory");
+    return net::post(executor, net::use_awaitable);
+}
+
+template <class Fn>
+struct at_exit {
+    Fn fn;
+    ~at_exit() { fn(); }
+};
+template <class Fn>
+at_exit(Fn) -> at_exit<Fn>;
+
+/// An asynchronous operation that completes with the given results.
+template <class Signature, class Token, class... Results>
+auto completing_with(net::io_context& context, Token&& token, Results... results) {
+    return net::async_initiate<Token, Signature>(
+        [&context, results = std::make_tuple(std::move(results)...)](auto handler) mutable {
+            net::post(context, [h = std::move(handler), values = std::move(results)]() mutable {
+                std::apply([&](auto&... value) { std::move(h)(std::move(value)...); }, values);
+            });
+        },
+        token);
+}
+
+/// One that completes while it is being started.
+template <class Token>
+auto completing_at_once(Token&& token) {
+    return net::async_initiate<Token, void(errors::error_code, int)>(
+        [](auto handler) { std::move(handler)(errors::error_code{}, 12); }, token);
+}
+
+/// One that cannot be started.
+template <class Token>
+auto refusing_to_start(Token&& token) {
+    return net::async_initiate<Token, void(errors::error_code)>(
+        [](auto) { throw std::runtime_error{"it does not start"}; }, token);
+}
+
+void echo_over_tcp(net::io_context& context) {
+    using net::ip::tcp;
+    tcp::acceptor acceptor{context, {net::ip::address_v4::loopback(), 0}};
+    tcp::socket client{context};
+    bool connected = false;
+    client.async_connect(acceptor.local_endpoint(), [&](const errors::error_code& error) { connected = !error; });
+    tcp::socket server = acceptor.async_accept(weft::use_fiber);
+    while (!connected) net::post(context, weft::use_fiber);
+
+    const std::string sent = "hello";
+    static_assert(std::is_same_v<decltype(net::async_write(client, net::buffer(sent), weft::use_fiber)), std::size_t>);
+    BOOST_TEST(net::async_write(client, net::buffer(sent), weft::use_fiber) == sent.size());
+    std::array<char, 5> got{};
+    BOOST_TEST(net::async_read(server, net::buffer(got), weft::use_fiber) == got.size());
+    BOOST_TEST(std::string(got.begin(), got.end()) == sent);
+
+    client.close();
+    BOOST_CHECK_EXCEPTION(server.async_read_some(net::buffer(got), weft::use_fiber), errors::system_error,
+                          [](const errors::system_error& e) { return e.code() == net::error::eof; });
+}
+
+void check_results(net::io_context& context) {
+    using errors::error_code;
+    static_assert(std::is_void_v<decltype(completing_with<void()>(context, weft::use_fiber))>);
+    completing_with<void()>(context, weft::use_fiber);
+    BOOST_TEST(completing_with<void(int)>(context, weft::use_fiber, 3) == 3);
+    completing_with<void(error_code)>(context, weft::use_fiber, error_code{});
+    BOOST_TEST(completing_with<void(error_code, int)>(context, weft::use_fiber, error_code{}, 4) == 4);
+    const std::tuple<int, std::string> both =
+        completing_with<void(error_code, int, std::string)>(context, weft::use_fiber, error_code{}, 5, std::string{"five"});
+    BOOST_TEST(std::get<0>(both) == 5);
+    BOOST_TEST(std::get<1>(both) == "five");
+    const std::tuple<int, long> numbers = completing_with<void(int, long)>(context, weft::use_fiber, 6, 7L);
+    BOOST_TEST(std::get<0>(numbers) + std::get<1>(numbers) == 13);
+    const auto box = completing_with<void(std::exception_ptr, std::unique_ptr<int>)>(context, weft::use_fiber,
+                                                                                     std::exception_ptr{}, std::make_unique<int>(8));
+    BOOST_TEST(*box == 8);
+    BOOST_TEST(completing_at_once(weft::use_fiber) == 12);
+
+    BOOST_CHECK_EXCEPTION(
+        (completing_with<void(error_code, int)>(context, weft::use_fiber, error_code{net::error::host_not_found}, 0)),
+        errors::system_error, [](const errors::system_error& e) { return e.code() == net::error::host_not_found; });
+    BOOST_CHECK_THROW((completing_with<void(std::exception_ptr)>(context, weft::use_fiber,
+                                                                 std::make_exception_ptr(std::out_of_range{"far"}))),
+                      std::out_of_range);
+}
+
+/// Completes on a thread of its own, later than whoever waits expects.
+weft::task<int> on_a_thread(stage& s, int n) {
+    co_await on_new_thread{&s};
+    co_return n;
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_SUITE(token)
+
+BOOST_AUTO_TEST_CASE(an_awaitable_waits_for_timers_posts_and_dispatches) {
+    net::io_context context;
+    run_body(context, [&](auto&) {
+        short_timer(context).async_wait(weft::use_fiber);
+        net::post(context, weft::use_fiber);
+        net::defer(context, weft::use_fiber);
+        net::dispatch(context, weft::use_fiber);
+        BOOST_TEST(runs_here(context.get_executor()));
+    });
+}
+
+BOOST_AUTO_TEST_CASE(a_task_waits_for_timers_posts_and_dispatches) {
+    net::io_context context;
+    run_task_body(context, [&](auto&) {
+        BOOST_TEST(!runs_here(context.get_executor()));
+        short_timer(context).async_wait(weft::use_fiber);
+        net::post(context, weft::use_fiber);
+        net::dispatch(context, weft::use_fiber);
+    });
+}
+
+BOOST_AUTO_TEST_CASE(an_awaitable_reads_and_writes) {
+    net::io_context context;
+    run_body(context, [&](auto&) { echo_over_tcp(context); });
+}
+
+BOOST_AUTO_TEST_CASE(a_task_reads_and_writes) {
+    net::io_context context;
+    run_task_body(context, [&](auto&) { echo_over_tcp(context); });
+}
+
+BOOST_AUTO_TEST_CASE(results_and_errors_in_an_awaitable) {
+    net::io_context context;
+    run_body(context, [&](auto&) { check_results(context); });
+}
+
+BOOST_AUTO_TEST_CASE(results_and_errors_in_a_task) {
+    net::io_context context;
+    run_task_body(context, [&](auto&) { check_results(context); });
+}
+
+BOOST_AUTO_TEST_CASE(what_starting_an_operation_throws_appears_in_a_task) {
+    net::io_context context;
+    run_task_body(context, [&](auto&) {
+        BOOST_CHECK_THROW(refusing_to_start(weft::use_fiber), std::runtime_error);
+        net::post(context, weft::use_fiber);
+    });
+}
+
+BOOST_AUTO_TEST_CASE(below_a_generator_it_suspends_the_body_around) {
+    net::io_context context;
+    run_body(context, [&](auto&) {
+        int sum = 0;
+        for (const int n : weft::generator<int>{[&](auto& out) {
+                 for (int i = 1; i < 4; ++i) {
+                     net::post(context, weft::use_fiber);
+                     out.yield(i + 0);
+                 }
+             }})
+            sum = 10 * sum + n;
+        BOOST_TEST(sum == 123);
+    });
+}
+
+BOOST_AUTO_TEST_CASE(outside_of_a_body_it_throws) {
+    net::io_context context;
+    BOOST_CHECK_THROW(net::post(context, weft::use_fiber), weft::not_in_fiber);
+    weft::fiber fiber{[&] { BOOST_CHECK_THROW(net::post(context, weft::use_fiber), weft::not_in_fiber); }};
+    fiber.resume();
+    BOOST_TEST(context.run() == 0u); // nothing was started
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(awaitables)
+
+BOOST_AUTO_TEST_CASE(a_stackful_awaitable_awaits_as_a_coroutine_of_its_library_does) {
+    net::io_context context;
+    const auto number = [&](int n) -> net::awaitable<int> {
+        auto timer = short_timer(context);
+        co_await timer.async_wait(net::use_awaitable);
+        co_return n;
+    };
+    run_body(context, [&](auto& co) {
+        static_assert(std::is_same_v<decltype(co.await(number(1))), int>);
+        BOOST_TEST(co.await(number(3)) == 3);
+        co.await(net::post(context, net::use_awaitable));
+        static_assert(std::is_convertible_v<decltype(co.await(net::this_coro::executor)), net::any_io_executor>);
+        BOOST_TEST((co.await(net::this_coro::executor) == net::any_io_executor{context.get_executor()}));
+        const auto state = co.await(net::this_coro::cancellation_state);
+        BOOST_TEST((state.cancelled() == net::cancellation_type::none));
+        BOOST_CHECK_THROW(co.await(net::async_initiate<const net::use_awaitable_t<>&, void(errors::error_code)>(
+                              [&](auto handler) {
+                                  net::post(context, [h = std::move(handler)]() mutable { std::move(h)(net::error::eof); });
+                              },
+                              net::use_awaitable)),
+                          errors::system_error);
+    });
+}
+
+BOOST_AUTO_TEST_CASE(values_references_and_exceptions_of_a_stackful_awaitable) {
+    net::io_context context;
+    std::string kept = "kept";
+    spawn(context, [&]() -> net::awaitable<void> {
+        BOOST_TEST(co_await weft::stackful<net::awaitable<int>>([](auto&) { return 3; }) == 3);
+        BOOST_TEST(*co_await weft::stackful<net::awaitable<std::unique_ptr<int>>>([](auto&) { return std::make_unique<int>(4); }) == 4);
+        BOOST_TEST(co_await weft::stackful<net::awaitable<std::string>>([&](auto&) -> std::string& { return kept; }) == "kept");
+        BOOST_CHECK_THROW(co_await weft::stackful<net::awaitable<int>>([](auto&) -> int { throw std::out_of_range{"far"}; }),
+                          std::out_of_range);
+    });
+    context.run();
+    BOOST_TEST(kept == "kept");
+}
+
+BOOST_AUTO_TEST_CASE(an_awaitable_of_a_concrete_executor_may_have_a_stackful_body) {
+    net::io_context context;
+    stage s;
+    using awaitable = net::awaitable<int, concrete_executor>;
+    int result = 0;
+    const auto body = [&]() -> awaitable {
+        return weft::stackful([&](auto& co) {
+            co.await(net::post(context, net::use_awaitable_t<concrete_executor>{}));
+            net::basic_waitable_timer<std::chrono::steady_clock, net::wait_traits<std::chrono::steady_clock>, concrete_executor>
+                timer{context.get_executor(), std::chrono::milliseconds{1}};
+            timer.async_wait(weft::use_fiber);
+            static_assert(std::is_same_v<decltype(co.await(net::this_coro::executor)), concrete_executor>);
+            return weft::await(on_a_thread(s, 7));
+        });
+    };
+    net::co_spawn(context.get_executor(), body(), [&](std::exception_ptr failure, int n) {
+        if (failure) std::rethrow_exception(failure);
+        result = n;
+    });
+    context.run();
+    BOOST_TEST(result == 7);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(foreign)
+
+BOOST_AUTO_TEST_CASE(a_foreign_operation_resumes_the_body_on_the_executor_of_its_awaitable) {
+    net::io_context context;
+    stage s;
+    run_body(context, [&](auto&) {
+        for (int i = 0; i < 50; ++i) {
+            BOOST_REQUIRE(weft::await(on_a_thread(s, i)) == i);
+            BOOST_REQUIRE(runs_here(context.get_executor()));
+        }
+        weft::await(on_new_thread{&s});
+        BOOST_TEST(runs_here(context.get_executor()));
+    });
+}
+
+BOOST_AUTO_TEST_CASE(foreign_operations_in_every_form_and_with_every_outcome) {
+    for (const place where : all_places)
+        for (const fails when : all_fails) {
+            BOOST_TEST_CONTEXT("completes " << where << ", fails " << when) {
+                net::io_context context;
+                stage s;
+                calls c;
+                run_body(context, [&](auto&) {
+                    const bool fails_here = when != fails::nowhere && !(when == fails::in_suspend && where == place::ready);
+                    const auto try_one = [&](auto&& awaiter) {
+                        if (where == place::later) net::post(context, [&] { s.run(); });
+                        if (fails_here)
+                            BOOST_CHECK_EXCEPTION(weft::await(awaiter), awaiter_failure,
+                                                  [&](const awaiter_failure& f) { return f.where == when; });
+                        else
+                            BOOST_TEST(weft::await(awaiter) == 42);
+                        BOOST_TEST(runs_here(context.get_executor()));
+                    };
+                    try_one(scripted<form::returns_void, int>{s, c, where, when});
+                    try_one(scripted<form::returns_bool, int>{s, c, where, when});
+                    try_one(scripted<form::returns_handle, int>{s, c, where, when});
+                });
+            }
+        }
+}
+
+BOOST_AUTO_TEST_CASE(other_work_of_the_context_goes_on_meanwhile) {
+    net::io_context context;
+    stage s;
+    std::string order;
+    net::post(context, [&] {
+        order += "other;";
+        s.run();
+    });
+    spawn(context, [&]() -> net::awaitable<void> {
+        return weft::stackful([&](auto&) {
+            order += "waits;";
+            net::post(context, [&] {
+                order += "more;";
+                s.run();
+            });
+            weft::await(until_run{&s});
+            order += "goes on;";
+        });
+    });
+    context.run();
+    BOOST_TEST(order == "other;waits;more;goes on;");
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(cancellation)
+
+template <class Wait>
+void check_cancellation(Wait wait) {
+    net::io_context context;
+    net::cancellation_signal signal;
+    bool unwound = false, ended = false;
+    std::exception_ptr outcome_of_it;
+    net::co_spawn(
+        context,
+        [&]() -> net::awaitable<void> {
+            return weft::stackful([&](auto& co) {
+                const at_exit note{[&] { unwound = true; }};
+                wait(context, co);
+            });
+        },
+        net::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr failure) {
+            ended = true;
+            outcome_of_it = failure;
+        }));
+    net::post(context, [&] { net::post(context, [&] { signal.emit(net::cancellation_type::terminal); }); });
+    context.run();
+    BOOST_TEST(ended);
+    BOOST_TEST(unwound);
+    BOOST_REQUIRE(outcome_of_it);
+    BOOST_CHECK_EXCEPTION(std::rethrow_exception(outcome_of_it), errors::system_error,
+                          [](const errors::system_error& e) { return e.code() == net::error::operation_aborted; });
+}
+
+BOOST_AUTO_TEST_CASE(reaches_an_operation_awaited_with_use_fiber) {
+    check_cancellation([](net::io_context& context, auto&) { long_timer(context).async_wait(weft::use_fiber); });
+}
+
+BOOST_AUTO_TEST_CASE(reaches_an_operation_awaited_with_use_awaitable) {
+    check_cancellation([](net::io_context& context, auto& co) {
+        auto timer = long_timer(context);
+        co.await(timer.async_wait(net::use_awaitable));
+    });
+}
+
+BOOST_AUTO_TEST_CASE(reaches_an_operation_below_a_generator) {
+    check_cancellation([](net::io_context& context, auto&) {
+        for (int n : weft::generator<int>{[&](auto& out) {
+                 out.yield(1);
+                 long_timer(context).async_wait(weft::use_fiber);
+             }})
+            BOOST_TEST(n == 1);
+    });
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(destruction)
+
+/// Destroys a context with a body suspended in `wait`.
+template <class Wait>
+void check_destruction(Wait wait) {
+    int alive = 0;
+    bool went_on = false;
+    {
+        net::io_context context;
+        spawn(context, [&, c = counted{alive}]() -> net::awaitable<void> {
+            return weft::stackful([&](auto& co) {
+                const counted outer{alive};
+                weft::fiber inner{[&] {
+                    const counted local{alive};
+                    const auto memory = std::make_unique<int>(alive); // would be leaked
+                    wait(context, co);
+                    went_on = true;
+                }};
+                inner.resume();
+                went_on = true;
+            });
+        });
+        context.poll();
+        BOOST_TEST(alive == 3);
+    }
+    BOOST_TEST(alive == 0);
+    BOOST_TEST(!went_on);
+}
+
+BOOST_AUTO_TEST_CASE(of_a_context_unwinds_what_waits_for_an_awaitable) {
+    check_destruction([](net::io_context& context, auto& co) {
+        auto timer = long_timer(context);
+        co.await(timer.async_wait(net::use_awaitable));
+    });
+}
+
+BOOST_AUTO_TEST_CASE(of_a_context_unwinds_what_waits_with_use_fiber) {
+    check_destruction([](net::io_context& context, auto&) { long_timer(context).async_wait(weft::use_fiber); });
+}
+
+BOOST_AUTO_TEST_CASE(of_a_context_unwinds_what_waits_for_a_socket) {
+    check_destruction([](net::io_context& context, auto&) {
+        net::ip::tcp::acceptor acceptor{context, {net::ip::address_v4::loopback(), 0}};
+        net::ip::tcp::socket socket{context};
+        acceptor.async_accept(socket, weft::use_fiber);
+    });
+}
+
+BOOST_AUTO_TEST_CASE(of_a_context_unwinds_what_waits_for_a_foreign_operation) {
+    struct never {
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<>) const noexcept {}
+        void await_resume() const noexcept {}
+    };
+    check_destruction([](net::io_context&, auto&) { weft::await(never{}); });
+}
+
+BOOST_AUTO_TEST_CASE(of_a_context_unwinds_what_waits_for_a_foreign_coroutine) {
+    stage s;
+    check_destruction([&](net::io_context&, auto&) {
+        weft::await([](stage& where) -> weft::task<int> {
+            const auto memory = std::make_unique<int>(1);
+            co_await until_run{&where};
+            co_return *memory;
+        }(s));
+    });
+    s.forget();
+}
+
+BOOST_AUTO_TEST_CASE(of_a_context_destroys_what_never_began) {
+    int alive = 0;
+    {
+        net::io_context context;
+        spawn(context, [c = counted{alive}]() -> net::awaitable<void> {
+            return weft::stackful([](auto&) { BOOST_ERROR("it ran"); });
+        });
+        BOOST_TEST(alive == 1);
+    }
+    BOOST_TEST(alive == 0);
+}
+
+BOOST_AUTO_TEST_CASE(of_an_awaitable_that_is_never_awaited) {
+    int alive = 0;
+    {
+        const auto make = [&]() -> net::awaitable<void> {
+            return weft::stackful([c = counted{alive}](auto&) { BOOST_ERROR("it ran"); });
+        };
+        const auto unused = make();
+        BOOST_TEST(alive == 1);
+    }
+    BOOST_TEST(alive == 0);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(threads)
+
+BOOST_AUTO_TEST_CASE(many_bodies_migrate_over_a_pool) {
+    constexpr int bodies = 32, rounds = 60;
+    std::atomic<int> ended{0}, hops{0}, wrong{0};
+    stage s;
+    {
+        net::thread_pool pool{3};
+        for (int b = 0; b < bodies; ++b)
+            spawn(pool, [&, b]() -> net::awaitable<void> {
+                return weft::stackful([&, b](auto& co) {
+                    int local = b;
+                    for (int i = 0; i < rounds; ++i) {
+                        const unsigned before = thread_number();
+                        if (i % 3 == 0)
+                            net::post(pool, weft::use_fiber);
+                        else if (i % 3 == 1)
+                            co.await(posted(pool));
+                        else if (i % 30 == 2)
+                            weft::await(on_a_thread(s, i));
+                        else
+                            net::dispatch(pool, weft::use_fiber);
+                        if (thread_number() != before) ++hops;
+                        try {
+                            throw local;
+                        } catch (const int& caught) {
+                            net::post(pool, weft::use_fiber);
+                            if (caught != local) ++wrong;
+                        }
+                        ++local;
+                    }
+                    if (local != b + rounds) ++wrong;
+                    ++ended;
+                });
+            });
+        pool.join();
+    }
+    s.join();
+    BOOST_TEST(ended.load() == bodies);
+    BOOST_TEST(wrong.load() == 0);
+    BOOST_TEST(hops.load() > 0);
+}
+
+BOOST_AUTO_TEST_CASE(tasks_are_completed_by_many_threads) {
+    net::thread_pool pool{3};
+    for (int round = 0; round < 20; ++round) {
+        const int sum = weft::sync_wait(weft::stackful<weft::task<int>>([&](auto&) {
+            int n = 0;
+            for (int i = 0; i < 20; ++i) {
+                net::post(pool, weft::use_fiber);
+                ++n;
+            }
+            return n;
+        }));
+        BOOST_REQUIRE(sum == 20);
+    }
+    pool.join();
+}
+
+BOOST_AUTO_TEST_CASE(a_strand_keeps_a_body_to_itself) {
+    constexpr int bodies = 8, rounds = 40;
+    int unguarded = 0, elsewhere = 0;
+    stage s;
+    net::thread_pool pool{3};
+    const auto strand = net::make_strand(pool);
+    for (int b = 0; b < bodies; ++b)
+        net::co_spawn(
+            strand,
+            [&]() -> net::awaitable<void> {
+                return weft::stackful([&](auto&) {
+                    for (int i = 0; i < rounds; ++i) {
+                        ++unguarded;
+                        if (i % 8 == 0)
+                            weft::await(on_a_thread(s, i));
+                        else
+                            net::post(pool, weft::use_fiber);
+                        if (!runs_here(strand)) ++elsewhere;
+                    }
+                });
+            },
+            [](std::exception_ptr failure) {
+                if (failure) std::rethrow_exception(failure);
+            });
+    pool.join();
+    s.join();
+    BOOST_TEST(unguarded == bodies * rounds);
+    BOOST_TEST(elsewhere == 0);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(operators)
 

@@ -63,19 +63,42 @@ template <bool Promised>
 struct parking {
     std::coroutine_handle<> parked;
     bool await_ready() const noexcept { return false; }
-    void await_suspend(std::coroutine_handle<> h) noexcept
-        requires(!Promised)
-    {
-        parked = h;
-    }
+    void await_suspend(std::coroutine_handle<> h) noexcept { parked = h; }
+    void await_resume() const noexcept {}
+};
+template <>
+struct parking<true> {
+    std::coroutine_handle<> parked;
+    bool await_ready() const noexcept { return false; }
     template <class P>
-    void await_suspend(std::coroutine_handle<P> h) noexcept
-        requires(Promised)
-    {
+    void await_suspend(std::coroutine_handle<P> h) noexcept {
         parked = h;
     }
     void await_resume() const noexcept {}
 };
+
+/// A task of a library that insists on operations of its own.
+struct strict_operation {
+    weft::detail::await_request* request;
+    bool await_ready() const noexcept { return false; }
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<> h) const {
+        if (!request) throw std::runtime_error{"nothing to do"};
+        const auto next = request->start(*request, h);
+        return next ? next : std::noop_coroutine();
+    }
+    void await_resume() const noexcept {}
+};
+struct strict {
+    struct promise_type : ending_promise<int, promise_type> {
+        strict get_return_object() { return {owned_handle{std::coroutine_handle<promise_type>::from_promise(*this)}}; }
+        std::suspend_always initial_suspend() const noexcept { return {}; }
+        strict_operation await_transform(strict_operation operation) noexcept { return operation; }
+    };
+    owned_handle<promise_type> coroutine;
+    auto operator co_await() const noexcept { return awaits_end<promise_type>{coroutine.get()}; }
+};
+enum class adapts { well, throws, gives_what_throws };
+adapts strict_adapter = adapts::well;
 
 template <class T>
 T call_through(int depth, const std::function<T()>& fn) {
@@ -99,6 +122,15 @@ void check_sentence(Fn&& fn, const char* words) {
 }
 
 } // namespace
+
+template <class Promise>
+struct weft::ambient_adapter<strict, Promise> {
+    static constexpr bool available = true;
+    static strict_operation wait(detail::await_request& request) {
+        if (strict_adapter == adapts::throws) throw std::out_of_range{"not today"};
+        return {strict_adapter == adapts::well ? &request : nullptr};
+    }
+};
 
 BOOST_AUTO_TEST_SUITE(awaiters)
 
@@ -173,13 +205,33 @@ BOOST_AUTO_TEST_CASE(an_exception_of_operator_co_await_appears_at_the_await) {
     weft::sync_wait(weft::stackful<weft::task<>>([](auto&) { BOOST_CHECK_THROW(weft::await(refuses{}), std::runtime_error); }));
 }
 
+BOOST_AUTO_TEST_CASE(reach_a_library_that_insists_on_its_own_operations_through_an_adapter) {
+    stage s;
+    outcome<int> result;
+    observe(weft::stackful<strict>([&](auto&) {
+                strict_adapter = adapts::well;
+                weft::await(until_run{&s});
+                weft::await(on_new_thread{&s});
+                strict_adapter = adapts::throws;
+                BOOST_CHECK_THROW(weft::await(until_run{&s}), std::out_of_range);
+                strict_adapter = adapts::gives_what_throws;
+                BOOST_CHECK_THROW(weft::await(until_run{&s}), std::runtime_error);
+                strict_adapter = adapts::well;
+                return weft::await(plain_awaiter{});
+            }),
+            result);
+    finish(s, result.done);
+    BOOST_TEST(result.value.value() == 7);
+}
+
 BOOST_AUTO_TEST_CASE(a_promise_that_takes_any_awaiter_sees_the_wait) {
     stage s;
     outcome<int> result;
     const auto task = weft::stackful<watched<int>>([&](auto& co) {
         weft::await(until_run{&s});
         BOOST_TEST(co.promise().awaited == 1);
-        weft::await(wants_promise<int>{s, *std::make_unique<calls>(), place::refused, fails::nowhere});
+        calls c;
+        weft::await(wants_promise<int>{s, c, place::refused, fails::nowhere});
         return co.promise().awaited;
     });
     observe([](const watched<int>& t) -> weft::task<int> { co_return co_await t; }(task), result);

@@ -3,6 +3,7 @@
 
 #include "awaiters.hpp"
 
+#include <atomic>
 #include <coroutine>
 #include <cstddef>
 #include <cstdlib>
@@ -108,14 +109,14 @@ private:
     owned_handle<promise_type> coroutine_;
 };
 
-/// What coroutines that can be awaited have in common: they continue the one that awaits them.
+/// What coroutines that can be awaited have in common: they begin then, and continue the one that awaits them.
 template <class Promise>
 struct awaits_end {
     std::coroutine_handle<Promise> handle;
-    bool await_ready() const noexcept { return handle.done(); }
+    bool await_ready() const noexcept { return false; }
     std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
         handle.promise().awaiting = awaiting;
-        return handle.promise().started() ? std::noop_coroutine() : std::coroutine_handle<>{handle};
+        return handle;
     }
     auto await_resume() const {
         if (handle.promise().failure) std::rethrow_exception(handle.promise().failure);
@@ -173,7 +174,6 @@ public:
         ~promise_type() {
             if (log) *log += "promise;";
         }
-        bool started() const noexcept { return false; }
         watched get_return_object() { return watched{std::coroutine_handle<promise_type>::from_promise(*this)}; }
         auto initial_suspend() const noexcept {
             struct begin {
@@ -198,17 +198,37 @@ private:
     owned_handle<promise_type> coroutine_;
 };
 
-/// A task that begins when it is made.
+/// A task that begins when it is made, so that it may end on another thread while it comes to be awaited.
 template <class T>
 class eager {
 public:
     struct promise_type : ending_promise<T, promise_type> {
-        bool started() const noexcept { return true; }
+        std::atomic<bool> second{false}; // of ending and being awaited, one has happened
+
         eager get_return_object() { return eager{std::coroutine_handle<promise_type>::from_promise(*this)}; }
         std::suspend_never initial_suspend() const noexcept { return {}; }
+        auto final_suspend() const noexcept {
+            struct go_on {
+                bool await_ready() const noexcept { return false; }
+                std::coroutine_handle<> await_suspend(std::coroutine_handle<promise_type> h) const noexcept {
+                    return h.promise().second.exchange(true) ? h.promise().awaiting : std::noop_coroutine();
+                }
+                void await_resume() const noexcept {}
+            };
+            return go_on{};
+        }
     };
 
-    auto operator co_await() const noexcept { return awaits_end<promise_type>{coroutine_.get()}; }
+    auto operator co_await() const noexcept {
+        struct awaits_begun : awaits_end<promise_type> {
+            bool await_ready() const noexcept { return false; }
+            bool await_suspend(std::coroutine_handle<> awaiting) const noexcept {
+                this->handle.promise().awaiting = awaiting;
+                return !this->handle.promise().second.exchange(true);
+            }
+        };
+        return awaits_begun{{coroutine_.get()}};
+    }
     auto handle() const { return coroutine_.get(); }
 
 private:
@@ -238,7 +258,6 @@ public:
             ++freed;
             std::free(frame);
         }
-        bool started() const noexcept { return false; }
         placed get_return_object() { return placed{std::coroutine_handle<promise_type>::from_promise(*this)}; }
         std::suspend_always initial_suspend() const noexcept { return {}; }
     };
@@ -270,7 +289,6 @@ public:
             ++freed;
             std::free(frame);
         }
-        bool started() const noexcept { return false; }
         curious get_return_object() { return curious{std::coroutine_handle<promise_type>::from_promise(*this)}; }
         std::suspend_always initial_suspend() const noexcept { return {}; }
     };

@@ -1,8 +1,7 @@
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-# weft_copy(<name> [<compile option>...]): the library once more, static, from the same sources, with options that it and
-# all that links it are compiled with.
-function(weft_copy name)
+# weft_sources(<variable>): the paths of the library's own sources.
+function(weft_sources variable)
   get_target_property(folder weft SOURCE_DIR)
   get_target_property(sources weft SOURCES)
   set(paths)
@@ -12,6 +11,13 @@ function(weft_copy name)
       list(APPEND paths "${source}")
     endif()
   endforeach()
+  set(${variable} "${paths}" PARENT_SCOPE)
+endfunction()
+
+# weft_copy(<name> [<compile option>...]): the library once more, static, from the same sources, with options that it and
+# all that links it are compiled with.
+function(weft_copy name)
+  weft_sources(paths)
   add_library(${name} STATIC EXCLUDE_FROM_ALL ${paths})
   target_include_directories(${name} PUBLIC "${PROJECT_SOURCE_DIR}/include")
   target_compile_features(${name} PUBLIC cxx_std_20)

@@ -98,23 +98,34 @@ inline void throw_if(const std::exception_ptr& error) {
     if (error) std::rethrow_exception(error);
 }
 
+/// What is left of the results of an operation: nothing, one or several.
 template <class... Values>
-auto give(Values&&... values) {
-    if constexpr (sizeof...(Values) == 1)
-        return (std::move(values), ...);
-    else if constexpr (sizeof...(Values) > 1)
-        return std::tuple<std::remove_cvref_t<Values>...>(std::move(values)...);
-}
+struct given {
+    using type = std::tuple<Values...>;
+    static type take(Values&... values) { return type(std::move(values)...); }
+};
+template <class Value>
+struct given<Value> {
+    using type = Value;
+    static type take(Value& value) { return std::move(value); }
+};
+template <>
+struct given<> {
+    using type = void;
+    static type take() noexcept {}
+};
 
+/// The same, when a leading error has been thrown.
+template <class... Results>
+struct given_or_thrown : given<Results...> {};
 template <class First, class... Rest>
-auto give_or_throw(First& first, Rest&... rest) {
-    if constexpr (is_error<First>) {
+    requires is_error<First>
+struct given_or_thrown<First, Rest...> : given<Rest...> {
+    static typename given<Rest...>::type take(First& first, Rest&... rest) {
         throw_if(first);
-        return give(std::move(rest)...);
-    } else {
-        return give(std::move(first), std::move(rest)...);
+        return given<Rest...>::take(rest...);
     }
-}
+};
 
 /// What an awaitable waits with for an operation of another library: an operation of this Asio that whoever completes
 /// the other one completes. A timer is the one thing that a context keeps, drops when it is destroyed, and can be told
@@ -177,9 +188,12 @@ awaitable<void, Executor> wait_for_foreign(::weft::detail::await_request& reques
 
 template <class... Args>
 class async_result<::weft::use_fiber_t, void(Args...)> {
+    using result = weft_detail::given_or_thrown<std::decay_t<Args>...>;
+
 public:
+    // The type is named: Asio asks for it with arguments that the function could not be compiled for.
     template <class Initiation, class... InitArgs>
-    static auto initiate(Initiation&& initiation, ::weft::use_fiber_t, InitArgs&&... args) {
+    static typename result::type initiate(Initiation&& initiation, ::weft::use_fiber_t, InitArgs&&... args) {
         ::weft::detail::driver& driver = ::weft::detail::ambient_driver();
         auto begin = [&](auto handler) {
             std::forward<Initiation>(initiation)(std::move(handler), std::forward<InitArgs>(args)...);
@@ -187,8 +201,7 @@ public:
         weft_detail::operation<decltype(begin), std::decay_t<Args>...> operation(begin);
         ::weft::detail::await_request request = operation.request();
         ::weft::detail::suspend_for(driver, request);
-        if constexpr (sizeof...(Args) > 0)
-            return std::apply([](auto&... results) { return weft_detail::give_or_throw(results...); }, operation.results());
+        return std::apply([](auto&... results) { return result::take(results...); }, operation.results());
     }
 };
 

@@ -30,7 +30,7 @@ inline constexpr char ambient_kind = 0;
 /// A coroutine with a stackful body, as the body sees it.
 struct driver {
     fiber_record* body = nullptr;
-    await_request* request = nullptr; // set by the body just before it suspends
+    await_request* request = nullptr; // set by the body while it is suspended in an await
     bool takes_foreign = false;       // weft::await may suspend it
 };
 
@@ -65,15 +65,14 @@ std::coroutine_handle<> start_await(await_request& request, std::coroutine_handl
 /// Suspends the body, and with it the fibers between it and the caller, until the awaited operation has resumed its
 /// driver. On the body's side.
 inline void suspend_for(driver& d, await_request& request) {
-#if defined(__GNUC__) && !defined(__clang__)
-#    pragma GCC diagnostic push
-#    pragma GCC diagnostic ignored "-Wdangling-pointer" // the driver forgets it before it resumes the body
-#endif
-    d.request = &request;
-#if defined(__GNUC__) && !defined(__clang__)
-#    pragma GCC diagnostic pop
-#endif
-    suspend(*d.body);
+    {
+        struct withdrawal {
+            driver& d;
+            ~withdrawal() { d.request = nullptr; }
+        } const at_the_end{d};
+        d.request = &request;
+        suspend(*d.body);
+    }
     if (request.failure) [[unlikely]]
         std::rethrow_exception(std::move(request.failure));
 }

@@ -59,6 +59,16 @@ using await_result = std::conditional_t<std::is_rvalue_reference_v<decltype(std:
                                         std::remove_cvref_t<decltype(std::declval<Awaiter&>().await_resume())>,
                                         decltype(std::declval<Awaiter&>().await_resume())>;
 
+/// The same for the awaiter of an operand; void for what is no operand, so that a sentence can say so.
+template <class Operand>
+struct await_result_of {
+    using type = void;
+};
+template <awaitable Operand>
+struct await_result_of<Operand> {
+    using type = await_result<std::remove_reference_t<decltype(get_awaiter(std::declval<Operand>()))>>;
+};
+
 // Has a class a member of this name, however overloaded, deleted or templated? Beside a second base class that has it
 // too, the name is ambiguous exactly then. (Nothing can be derived from a final class: there only a plain member is seen.)
 struct named_await_transform {

@@ -25,6 +25,7 @@ struct without_switch {
     static void run() {}
 };
 
+__extension__ using wide_int = __int128;
 using four_floats __attribute__((vector_size(16))) = float;
 
 std::uint64_t next(std::uint64_t& state) { // xorshift64*
@@ -54,7 +55,7 @@ template <class Switch>
                  d9 = d[9], d10 = d[10], d11 = d[11], d12 = d[12], d13 = d[13], d14 = d[14], d15 = d[15];
     const four_floats v = {float(d[3]), float(d[5]), float(d[7]), float(d[11])};
     const long double l = static_cast<long double>(d0) / 3;
-    const __int128 wide = static_cast<__int128>(i3) * static_cast<std::int64_t>(i5);
+    const wide_int wide = static_cast<wide_int>(i3) * static_cast<std::int64_t>(i5);
     const bool flag = i0 < i1;
     Switch::run();
     const four_floats w = v * v + v;

@@ -1,0 +1,7 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+// error: weft: this operand is not awaitable in coroutines of this type
+
+#include <weft/stackful.hpp>
+#include <weft/task.hpp>
+
+auto task = weft::stackful<weft::task<>>([](auto& co) { co.await(5); });

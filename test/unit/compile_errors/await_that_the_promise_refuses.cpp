@@ -1,0 +1,8 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+// error: weft: the coroutines of this type cannot await this operand
+
+#include "../coroutine_types.hpp"
+
+#include <weft/stackful.hpp>
+
+auto values = weft::stackful<pull<int>>([](auto& co) { co.await(std::suspend_never{}); });

@@ -1,0 +1,7 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+// error: weft::stackful: what the body returns does not convert
+
+#include <weft/stackful.hpp>
+#include <weft/task.hpp>
+
+auto task = weft::stackful<weft::task<int>>([](auto&) { return "text"; });

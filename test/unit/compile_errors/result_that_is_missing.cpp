@@ -1,0 +1,7 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+// error: weft::stackful: the body returns nothing, but this coroutine type returns a value
+
+#include <weft/stackful.hpp>
+#include <weft/task.hpp>
+
+auto task = weft::stackful<weft::task<int>>([](auto&) {});

@@ -1,0 +1,7 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+// error: weft: the coroutines of this type cannot yield this value
+
+#include <weft/stackful.hpp>
+#include <weft/task.hpp>
+
+auto task = weft::stackful<weft::task<>>([](auto& co) { co.yield(5); });
