@@ -599,6 +599,45 @@ BOOST_AUTO_TEST_CASE(many_bodies_migrate_over_a_pool) {
     BOOST_TEST(hops.load() > 0);
 }
 
+BOOST_AUTO_TEST_CASE(completed_elsewhere_before_its_start_returned_goes_on_there) {
+    std::thread::id completer, after;
+    const int result = weft::sync_wait(weft::stackful<weft::task<int>>([&](auto&) {
+        const int n = net::async_initiate<const weft::use_fiber_t, void(int)>(
+            [&](auto handler) {
+                std::thread other{[&, h = std::move(handler)]() mutable {
+                    completer = std::this_thread::get_id();
+                    std::move(h)(7);
+                }};
+                other.join(); // by now the body has gone on
+                BOOST_TEST((after == completer));
+            },
+            weft::use_fiber);
+        after = std::this_thread::get_id();
+        return n;
+    }));
+    BOOST_TEST(result == 7);
+    BOOST_TEST((after == completer));
+    BOOST_TEST((after != std::this_thread::get_id()));
+}
+
+BOOST_AUTO_TEST_CASE(completed_inside_its_start_goes_on_after_it) {
+    int rounds = 0;
+    weft::sync_wait(weft::stackful<weft::task<void>>([&](auto&) {
+        bool starting = false;
+        for (int i = 0; i < 100000; ++i) { // nested, they would run over the stack
+            rounds += net::async_initiate<const weft::use_fiber_t, void(int)>(
+                [&](auto handler) {
+                    starting = true;
+                    std::move(handler)(1);
+                    starting = false;
+                },
+                weft::use_fiber);
+            if (starting) break;
+        }
+    }));
+    BOOST_TEST(rounds == 100000);
+}
+
 BOOST_AUTO_TEST_CASE(tasks_are_completed_by_many_threads) {
     net::thread_pool pool{3};
     for (int round = 0; round < 20; ++round) {

@@ -3,7 +3,6 @@
 // weft for one Asio: included by weft/asio.hpp with WEFT_ASIO = boost::asio, by weft/standalone_asio.hpp with asio.
 // Meant to be included once for each, hence no include guard.
 
-#include <atomic>
 #include <chrono>
 #include <coroutine>
 #include <exception>
@@ -19,12 +18,40 @@ namespace weft_detail {
 /// await_request::kind of an operation of this Asio.
 inline constexpr char operation_kind = 0;
 
+/// Notes that this thread is just starting an operation, so that one which completes at once, inside of the call that
+/// starts it, goes on only after that call: a loop of such operations must not nest.
+class starting {
+public:
+    explicit starting(const void* operation) noexcept : operation_(operation), outer_(std::exchange(innermost_, this)) {}
+    ~starting() { innermost_ = outer_; }
+    starting(const starting&) = delete;
+    starting& operator=(const starting&) = delete;
+
+    /// Goes on with a completed operation: now, or, if this thread is still starting it, by what start returns.
+    static void go_on(const void* operation, ::weft::detail::continuation next) {
+        for (starting* s = innermost_; s; s = s->outer_)
+            if (s->operation_ == operation) {
+                s->completed_.emplace(std::move(next));
+                return;
+            }
+        std::move(next)();
+    }
+
+    std::optional<::weft::detail::continuation> completed() noexcept { return std::move(completed_); }
+
+private:
+    static inline thread_local starting* innermost_ = nullptr;
+    const void* operation_;
+    starting* outer_;
+    std::optional<::weft::detail::continuation> completed_;
+};
+
 /// An operation started by use_fiber: lies on the body's stack while the body waits for it.
 class operation_base {
 public:
-    /// Starts it. The one who completes it, or this function if that has happened already, calls `next`, so never while
-    /// the operation is still being started. An operation that is dropped drops `next`.
-    virtual void start(::weft::detail::continuation next, cancellation_slot slot) = 0;
+    /// Starts it. `next` is called where it completes; an operation that is dropped drops it. One that completes inside
+    /// of the call that starts it leaves `next` to the caller.
+    virtual std::optional<::weft::detail::continuation> start(::weft::detail::continuation next, cancellation_slot slot) = 0;
 
     ::weft::detail::await_request request() noexcept { return {&start_for_driver, this, false, &operation_kind}; }
 
@@ -36,9 +63,10 @@ private:
     static std::coroutine_handle<> start_for_driver(::weft::detail::await_request& request,
                                                     std::coroutine_handle<> driver) noexcept {
         try {
-            static_cast<operation_base*>(request.awaiter)
-                ->start(::weft::detail::continuation([driver] { driver.resume(); }), cancellation_slot());
-            return nullptr;
+            auto& operation = *static_cast<operation_base*>(request.awaiter);
+            ::weft::detail::continuation next([driver] { driver.resume(); });
+            const bool completed = operation.start(std::move(next), cancellation_slot()).has_value();
+            return completed ? driver : nullptr;
         } catch (...) {
             request.failure = std::current_exception();
             return driver;
@@ -49,11 +77,13 @@ private:
 template <class Begin, class... Results>
 class operation final : public operation_base {
 public:
-    explicit operation(Begin& begin) noexcept : begin_(begin) {}
+    explicit operation(Begin begin) : begin_(std::move(begin)) {}
 
-    void start(::weft::detail::continuation next, cancellation_slot slot) override {
-        begin_(handler(*this, std::move(next), slot));
-        if (second_.exchange(true, std::memory_order_acq_rel)) std::move(next_)();
+    std::optional<::weft::detail::continuation> start(::weft::detail::continuation next, cancellation_slot slot) override {
+        Begin begin(std::move(begin_)); // another thread may complete the operation, and the body go on and leave this
+        starting here(this);            // object, while the next line is still running
+        begin(handler(*this, std::move(next), slot));
+        return here.completed();
     }
 
     std::tuple<Results...>& results() noexcept { return *results_; }
@@ -70,10 +100,8 @@ private:
 
         template <class... Args>
         void operator()(Args&&... args) {
-            ::weft::detail::continuation next(std::move(next_));
             self_->results_.emplace(std::forward<Args>(args)...);
-            self_->next_ = std::move(next);
-            if (self_->second_.exchange(true, std::memory_order_acq_rel)) std::move(self_->next_)();
+            starting::go_on(self_, std::move(next_));
         }
 
     private:
@@ -82,10 +110,8 @@ private:
         cancellation_slot slot_;
     };
 
-    Begin& begin_;
+    Begin begin_;
     std::optional<std::tuple<Results...>> results_;
-    std::atomic<bool> second_{false}; // of starting and completing, one is over
-    ::weft::detail::continuation next_;
 };
 
 template <class T>
@@ -195,10 +221,11 @@ public:
     template <class Initiation, class... InitArgs>
     static typename result::type initiate(Initiation&& initiation, ::weft::use_fiber_t, InitArgs&&... args) {
         ::weft::detail::driver& driver = ::weft::detail::ambient_driver();
-        auto begin = [&](auto handler) {
-            std::forward<Initiation>(initiation)(std::move(handler), std::forward<InitArgs>(args)...);
+        auto begin = [start = std::decay_t<Initiation>(std::forward<Initiation>(initiation)),
+                      with = std::tuple<std::decay_t<InitArgs>...>(std::forward<InitArgs>(args)...)](auto handler) mutable {
+            std::apply([&](auto&... arg) { std::move(start)(std::move(handler), std::move(arg)...); }, with);
         };
-        weft_detail::operation<decltype(begin), std::decay_t<Args>...> operation(begin);
+        weft_detail::operation<decltype(begin), std::decay_t<Args>...> operation(std::move(begin));
         ::weft::detail::await_request request = operation.request();
         ::weft::detail::suspend_for(driver, request);
         return std::apply([](auto&... results) { return result::take(results...); }, operation.results());
@@ -222,8 +249,10 @@ struct ambient_adapter<WEFT_ASIO::awaitable<T, Executor>, Promise> {
         return WEFT_ASIO::async_initiate<WEFT_ASIO::use_awaitable_t<Executor>, void()>(
             [&operation](auto handler) {
                 const auto slot = WEFT_ASIO::get_associated_cancellation_slot(handler);
-                operation.start(detail::continuation([h = std::move(handler)]() mutable { WEFT_ASIO::dispatch(std::move(h)); }),
-                                slot);
+                const auto executor = WEFT_ASIO::get_associated_executor(handler);
+                detail::continuation next([h = std::move(handler)]() mutable { WEFT_ASIO::dispatch(std::move(h)); });
+                if (auto completed = operation.start(std::move(next), slot))
+                    WEFT_ASIO::post(executor, [c = std::move(*completed)]() mutable { std::move(c)(); });
             },
             token);
     }

@@ -4,10 +4,9 @@
 #include <weft/await.hpp>
 #include <weft/stackful.hpp>
 
-#include <atomic>
+#include <concepts>
 #include <coroutine>
 #include <cstddef>
-#include <memory>
 #include <new>
 #include <type_traits>
 #include <utility>
