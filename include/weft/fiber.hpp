@@ -24,7 +24,8 @@
 ///     while (!f.done()) f.resume();
 ///
 /// The handle owns the stack and the body. A fiber may be resumed from any thread, by one thread at a time; what the
-/// body keeps across a suspension must not depend on the thread (errno, thread_local addresses, held mutexes).
+/// body keeps across a suspension must not depend on the thread: errno, thread_local addresses, std::this_thread::get_id()
+/// (compilers take both for constant within a function), held mutexes.
 /// Each fiber has its own exceptions: it may suspend inside a catch block and `throw;` later.
 namespace weft {
 
@@ -44,7 +45,8 @@ public:
 
 /// Unwinds the body of a suspended fiber that is being destroyed: thrown by the suspension it waits in. Let it pass. It
 /// is no std::exception; a `catch (...)` that swallows it meets it again at the next suspension. A destructor that
-/// suspends while it passes meets it too, and being noexcept ends the program, as with any exception.
+/// suspends while it passes meets it too, and ends the program, as with any exception that leaves a destructor; so does
+/// one that is suspended while another exception passes, when its fiber is destroyed.
 class WEFT_API forced_unwind {
 public:
     explicit forced_unwind(const detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}

@@ -15,6 +15,7 @@ import os
 import pathlib
 import random
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -86,13 +87,19 @@ class Variant:
     def run(self, program, cpu="max", arguments=()):
         """Why the test failed, or None."""
         emulator = [*self.settings["emulator"], "-cpu", cpu] if self.settings["emulator"] else []
+        # A session of its own: a changed switch may signal "its group", and one that hangs may have forked.
+        process = subprocess.Popen([*emulator, str(program), *arguments], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.toolchain.folder,
+                                   start_new_session=True)
         try:
-            done = subprocess.run([*emulator, str(program), *arguments], stdin=subprocess.DEVNULL, timeout=SECONDS,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
-                                  cwd=self.toolchain.folder)
+            code = process.wait(SECONDS)
         except subprocess.TimeoutExpired:
             return "timeout"
-        return None if done.returncode == 0 else f"exit {done.returncode}"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        return None if code == 0 else f"exit {code}"
 
 
 class Subject:

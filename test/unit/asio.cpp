@@ -558,7 +558,15 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(threads)
 
-BOOST_AUTO_TEST_CASE(many_bodies_migrate_over_a_pool) {
+// Clang before 19, when it optimises, lets code of await_suspend use the coroutine's frame after another thread has
+// resumed the coroutine: plain Asio coroutines over a thread pool crash as well.
+#if defined(__clang__) && defined(__OPTIMIZE__)
+constexpr bool compiler_can_migrate = __clang_major__ >= 19;
+#else
+constexpr bool compiler_can_migrate = true;
+#endif
+
+BOOST_AUTO_TEST_CASE(many_bodies_migrate_over_a_pool, *boost::unit_test::enable_if<compiler_can_migrate>()) {
     constexpr int bodies = 32, rounds = 60;
     std::atomic<int> ended{0}, hops{0}, wrong{0};
     stage s;
