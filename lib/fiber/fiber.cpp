@@ -47,12 +47,14 @@ namespace detail {
     return state;
 }
 
+inline namespace WEFT_CONTEXT_ABI {
 void prepare(fiber_record& fiber, void* stack_top, const void* lowest, const fiber_operations& operations) noexcept {
     const auto size = static_cast<std::size_t>(static_cast<std::byte*>(stack_top) - static_cast<const std::byte*>(lowest));
     fiber.operations = &operations;
     fiber.sanitizer.create(lowest, size);
     make_control_block(fiber.context, stack_top, size, &fiber_main, &fiber);
 }
+} // namespace WEFT_CONTEXT_ABI
 
 void destroy(fiber_record& fiber) noexcept {
     switch (fiber.status) {

@@ -57,7 +57,9 @@ struct thread_state {
 WEFT_API thread_state& this_thread() noexcept;
 
 /// Gives the record its first context: resuming it will call operations->run on the memory that ends below `stack_top`.
+inline namespace WEFT_CONTEXT_ABI {
 WEFT_API void prepare(fiber_record& fiber, void* stack_top, const void* lowest, const fiber_operations& operations) noexcept;
+}
 
 /// Unwinds the body if it is suspended, then releases the record. Terminates if the fiber is running.
 WEFT_API void destroy(fiber_record& fiber) noexcept;
