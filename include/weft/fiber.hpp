@@ -102,6 +102,7 @@ public:
             allocator.deallocate(memory);
             throw_stack_too_small(memory.size, top - place + least_room);
         }
+        begin_stack(reinterpret_cast<void*>(lowest), memory.size);
         fiber_frame* frame;
         try {
             frame = new (reinterpret_cast<void*>(place)) fiber_frame(allocator, memory, std::forward<Fn>(fn));

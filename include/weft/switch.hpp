@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weft/detail/config.hpp>
+#include <weft/detail/sanitizer.hpp>
 
 #include <cstddef>
 
@@ -50,6 +51,7 @@ namespace weft {
 /// frame pointer is 0, so that a frame-pointer walk ends there.
 /// \pre the memory is writable and large enough for the saved registers (256 bytes) and all that `entry` does.
 WEFT_ALWAYS_INLINE context make_context(void* stack_top, std::size_t size, void (*entry)(transfer)) noexcept {
+    detail::begin_stack(static_cast<char*>(stack_top) - size, size);
     return weft_make_context(stack_top, size, entry);
 }
 

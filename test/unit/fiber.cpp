@@ -8,6 +8,7 @@
 #include "tracked.hpp"
 
 #include <weft/fiber.hpp>
+#include <weft/switch.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -431,6 +432,26 @@ BOOST_AUTO_TEST_CASE(the_body_runs_on_the_stack_it_was_given) {
     fiber f{std::allocator_arg, stacks.get(), [&] { where = weft_test::here(); }};
     f.resume();
     BOOST_TEST(weft_test::lies_on(stacks.last(), where));
+}
+
+BOOST_AUTO_TEST_CASE(a_stack_may_have_served_an_abandoned_context) {
+    const std::unique_ptr<std::byte[]> memory{new std::byte[64 * 1024]};
+    weft::jump_context(weft::make_context(memory.get() + 64 * 1024, 64 * 1024,
+                                          [](weft::transfer t) {
+                                              volatile char locals[512];
+                                              for (volatile char& c : locals) c = 1;
+                                              weft::jump_context(t.from, nullptr);
+                                          }),
+                       nullptr);
+    struct the_memory {
+        std::byte* lowest;
+        weft::stack allocate() const { return {64 * 1024, lowest + 64 * 1024}; }
+        void deallocate(const weft::stack&) const noexcept {}
+    };
+    int ran = 0;
+    weft::fiber f{std::allocator_arg, the_memory{memory.get()}, [&, large = std::array<int, 300>{}] { ran = 1 + large[7]; }};
+    f.resume();
+    BOOST_TEST(ran == 1);
 }
 
 BOOST_AUTO_TEST_CASE(a_body_that_cannot_be_moved_in_gives_the_stack_back) {

@@ -14,7 +14,7 @@
 #endif
 
 // What AddressSanitizer and ThreadSanitizer must be told when control changes stacks. Every switch is
-//     departure d; d.leave(...);  switch_to(block);  d.arrive(...);
+//     departure d;  d.to_...(...);  switch_to(block);  d.back_in_...(...);
 // Without a sanitizer all of it is empty; the data below are there in every build, so that the layout never differs.
 
 namespace weft::detail {
@@ -23,6 +23,14 @@ struct stack_bounds {
     const void* lowest = nullptr;
     std::size_t size = 0;
 };
+
+/// `size` bytes from `lowest` become a stack. Frames that were left there and never returned (of an abandoned context, or
+/// of one that was unmapped since) have poisoned AddressSanitizer's shadow of them.
+inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] std::size_t size) noexcept {
+#if WEFT_ASAN
+    ASAN_UNPOISON_MEMORY_REGION(lowest, size);
+#endif
+}
 
 /// What the sanitizers know of one fiber.
 struct sanitizer_fiber {
@@ -38,11 +46,9 @@ struct sanitizer_fiber {
 #endif
     }
 
-    /// The stack is about to be given back: frames that never returned have left it poisoned.
+    /// The stack is about to be given back, and whoever gets it need not be a fiber.
     void destroy() noexcept {
-#if WEFT_ASAN
-        ASAN_UNPOISON_MEMORY_REGION(own.lowest, own.size);
-#endif
+        begin_stack(own.lowest, own.size);
 #if WEFT_TSAN
         __tsan_destroy_fiber(thread_sanitizer);
 #endif
