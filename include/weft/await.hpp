@@ -17,14 +17,21 @@
 /// between that body and the caller, a weft::generator for one, are suspended with it and continue with it.
 namespace weft {
 
+/// Unwinds a body, or a coroutine, whose operation was stopped instead of giving a result: what an await throws when a
+/// sender completes with set_stopped. Let it pass: it becomes the stop of the coroutine, if the promise of that has
+/// P2300's unhandled_stopped(), and else leaves it as an exception. It is no std::exception. A body that catches it goes
+/// on, as one that did without the result.
+class WEFT_API operation_stopped {};
+
 namespace detail {
 
 /// The driver that weft::await suspends. \throws not_in_fiber if there is none.
 WEFT_API driver& ambient_driver();
 
 template <class Awaiter>
-void suspend_ambient(driver& d, Awaiter& awaiter) {
+WEFT_ALWAYS_INLINE void suspend_ambient(driver& d, Awaiter& awaiter) {
     void* const address = const_cast<void*>(static_cast<const void*>(std::addressof(awaiter)));
+    if constexpr (requires { awaiter.stopped_by(d.stop); }) awaiter.stopped_by(d.stop);
     if constexpr (awaiter_anywhere<Awaiter>) {
         await_request request{&start_await<Awaiter, void>, address, transfers_control<Awaiter, void>, &ambient_kind};
         suspend_for(d, request);
@@ -39,6 +46,14 @@ void suspend_ambient(driver& d, Awaiter& awaiter) {
     }
 }
 
+/// Awaits an operand that becomes an awaiter only here, in the body of `d`.
+template <adapted_operand Operand>
+WEFT_ALWAYS_INLINE auto await_adapted(driver& d, Operand&& operand) -> typename operand_adapter<Operand>::result {
+    auto a = operand_adapter<Operand>::get_awaiter(d, std::forward<Operand>(operand));
+    if (!a.await_ready()) suspend_ambient(d, a);
+    return a.await_resume();
+}
+
 } // namespace detail
 
 /// Awaits `operand` in the running stackful body. Ready operands cost no switch; no memory is allocated.
@@ -46,10 +61,13 @@ void suspend_ambient(driver& d, Awaiter& awaiter) {
 /// \throws not_in_fiber if no stackful body is running; what the awaiter throws; forced_unwind if the body's coroutine is
 /// destroyed meanwhile.
 template <class Operand>
-auto await(Operand&& operand) -> typename detail::await_result_of<Operand>::type {
-    static_assert(detail::awaitable<Operand>, "weft::await: this operand is not awaitable: it needs await_ready, "
-                                              "await_suspend and await_resume, or an operator co_await");
-    if constexpr (detail::awaitable<Operand>) {
+WEFT_ALWAYS_INLINE auto await(Operand&& operand) -> typename detail::await_result_of<Operand>::type {
+    static_assert(detail::awaitable<Operand> || detail::adapted_operand<Operand>,
+                  "weft::await: this operand is not awaitable: it needs await_ready, "
+                  "await_suspend and await_resume, or an operator co_await (for a sender, include <weft/senders.hpp>)");
+    if constexpr (detail::adapted_operand<Operand>) {
+        return detail::await_adapted(detail::ambient_driver(), std::forward<Operand>(operand));
+    } else if constexpr (detail::awaitable<Operand>) {
         using awaiter = std::remove_reference_t<decltype(detail::get_awaiter(std::forward<Operand>(operand)))>;
         detail::driver& d = detail::ambient_driver();
         auto&& a = detail::get_awaiter(std::forward<Operand>(operand));

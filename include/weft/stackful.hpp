@@ -40,11 +40,17 @@ public:
     /// `co_await operand`, as R's coroutines do it: through the promise's await_transform, if it has one, and with R's
     /// handle. Ready operands cost no switch; no memory is allocated. The functions of the awaiter run on the body's
     /// stack, but await_suspend on the driver's, when the body has left.
+    /// A sender (see weft/senders.hpp) that the promise does not take is awaited as by weft::await.
     /// \throws what they throw; forced_unwind if the coroutine is destroyed meanwhile.
     /// \pre called in the body, or in a fiber that it has resumed.
     template <class Operand>
     decltype(auto) await(Operand&& operand) {
-        if constexpr (detail::has_await_transform<Promise>) {
+        if constexpr (detail::has_await_transform<Promise> && detail::adapted_operand<Operand> &&
+                      !requires { promise_->await_transform(std::forward<Operand>(operand)); }) {
+            return weft::await(std::forward<Operand>(operand));
+        } else if constexpr (!detail::has_await_transform<Promise> && detail::adapted_operand<Operand>) {
+            return detail::await_adapted(*driver_, std::forward<Operand>(operand));
+        } else if constexpr (detail::has_await_transform<Promise>) {
             static_assert(requires { promise_->await_transform(std::forward<Operand>(operand)); },
                           "weft: the coroutines of this type cannot await this operand (their promise's await_transform "
                           "does not take it): await something their library offers, or use weft::await(operand)");
@@ -167,8 +173,10 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
 
     own_promise<Promise> ask;
     Promise& promise = co_await ask;
+    promise_stop<Promise> stop{promise};
     body_result<result_type> result;
     driver self;
+    self.stop = stop.provider();
     fiber body{std::allocator_arg, start.allocator, [&] {
                    co_type co{self, promise};
                    result.take([&]() -> result_type { return std::invoke(start.body, co, args...); });
@@ -177,8 +185,17 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
     self.body->driver = &self;
     self.takes_foreign = adapter::available;
 
+    [[maybe_unused]] bool stopped = false;
     for (;;) {
-        body.resume();
+        if constexpr (can_be_stopped<Promise>) {
+            try {
+                body.resume();
+            } catch (const operation_stopped&) {
+                stopped = true;
+            }
+        } else {
+            body.resume();
+        }
         if (body.done()) break;
         if (!self.request) throw_nothing_awaited();
         await_request& request = *self.request;
@@ -202,6 +219,14 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
         }
     }
 
+    if constexpr (can_be_stopped<Promise>) {
+        if (stopped) {
+            fiber{}.swap(body);
+            stop.end();
+            stopped_end<Promise> end{promise};
+            co_await end;
+        }
+    }
     if constexpr (std::is_void_v<result_type>) {
         static_assert(returns_void<Promise>, "weft::stackful: the body returns nothing, but this coroutine type returns a "
                                              "value: return it from the body");

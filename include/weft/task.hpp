@@ -1,6 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
+#include <weft/detail/await_request.hpp>
 #include <weft/detail/awaiter.hpp>
 
 #include <cassert>
@@ -27,6 +28,15 @@ class task;
 
 namespace detail {
 
+/// Who is told that a task has ended, if that is no coroutine. It may destroy the task.
+class task_observer {
+public:
+    virtual void task_ended() noexcept = 0;
+
+protected:
+    ~task_observer() = default;
+};
+
 class task_promise_base {
 public:
     /// Ends the task by going on with the coroutine that awaits it.
@@ -34,7 +44,11 @@ public:
         bool await_ready() const noexcept { return false; }
         template <class P>
         std::coroutine_handle<> await_suspend(std::coroutine_handle<P> self) const noexcept {
-            return self.promise().awaiting_;
+            const task_promise_base& promise = self.promise();
+            const std::coroutine_handle<> next = promise.awaiting_;
+            if (promise.observer_) [[unlikely]]
+                promise.observer_->task_ended();
+            return next;
         }
         void await_resume() const noexcept {}
     };
@@ -42,9 +56,15 @@ public:
     std::suspend_always initial_suspend() const noexcept { return {}; }
     to_awaiting final_suspend() const noexcept { return {}; }
     void awaited_by(std::coroutine_handle<> awaiting) noexcept { awaiting_ = awaiting; }
+    void observed_by(task_observer& observer) noexcept { observer_ = &observer; }
+
+    stop_provider* stop() const noexcept { return stop_; }
+    void stopped_by(stop_provider* stop) noexcept { stop_ = stop; }
 
 private:
     std::coroutine_handle<> awaiting_ = std::noop_coroutine();
+    task_observer* observer_ = nullptr;
+    stop_provider* stop_ = nullptr;
 };
 
 template <class T>
@@ -91,6 +111,10 @@ private:
     std::exception_ptr failure_;
 };
 
+/// What makes a task<T> a sender; defined in weft/senders.hpp. `Late` makes it be looked at only when it is needed.
+template <class T, class Late>
+struct task_sender;
+
 } // namespace detail
 
 /// A coroutine that begins when it is awaited, and gives its result to the one that awaits it, once. Runs on whatever
@@ -117,19 +141,46 @@ public:
     /// \pre the task is not empty and was not awaited before; it lives until it has completed.
     auto operator co_await() const noexcept {
         assert(handle_ && !handle_.done() && "weft: a task is awaited once, and not after it was moved from");
-        struct awaiter {
-            std::coroutine_handle<promise_type> handle;
-            bool await_ready() const noexcept { return false; }
-            std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
-                handle.promise().awaited_by(awaiting);
-                return handle;
-            }
-            T await_resume() const { return handle.promise().take(); }
-        };
         return awaiter{handle_};
     }
 
+    /// A task is a sender, by weft/senders.hpp: it completes with its result, with its exception, or stopped.
+    template <class Receiver>
+    auto connect(Receiver receiver) && -> typename detail::task_sender<T, Receiver>::template operation<Receiver> {
+        return {std::move(*this), std::move(receiver)};
+    }
+    /// So that it is one in P2300's coroutines, too, which would take it for an awaitable and not know it stopped.
+    template <class Promise>
+    auto as_awaitable(Promise& promise) && -> decltype(detail::task_sender<T, Promise>::await_in(std::declval<task>(), promise)) {
+        return detail::task_sender<T, Promise>::await_in(std::move(*this), promise);
+    }
+    template <class Self, class... Env>
+    static consteval auto get_completion_signatures() -> typename detail::task_sender<T, Self>::completion_signatures {
+        return {};
+    }
+
 private:
+    template <class, class>
+    friend struct detail::task_sender;
+
+    struct awaiter {
+        using takes_any_handle = void; // the first of the two
+
+        std::coroutine_handle<promise_type> handle;
+        bool await_ready() const noexcept { return false; }
+        std::coroutine_handle<> await_suspend(std::coroutine_handle<> awaiting) const noexcept {
+            handle.promise().awaited_by(awaiting);
+            return handle;
+        }
+        template <detail::has_stop_provider P>
+        std::coroutine_handle<> await_suspend(std::coroutine_handle<P> awaiting) const noexcept {
+            stopped_by(awaiting.promise().stop());
+            return await_suspend(std::coroutine_handle<>{awaiting});
+        }
+        T await_resume() const { return handle.promise().take(); }
+        void stopped_by(detail::stop_provider* stop) const noexcept { handle.promise().stopped_by(stop); }
+    };
+
     std::coroutine_handle<promise_type> handle_;
 };
 
@@ -168,7 +219,7 @@ public:
     class promise_type {
     public:
         template <class... Args>
-        promise_type(one_shot_event& done, Args&...) noexcept : done_{done} {}
+        promise_type(one_shot_event& done, stop_provider* stop, Args&...) noexcept : done_{done}, stop_{stop} {}
         sync_waiter get_return_object() noexcept {
             return sync_waiter{std::coroutine_handle<promise_type>::from_promise(*this)};
         }
@@ -184,9 +235,11 @@ public:
         void return_void() const noexcept {}
         void unhandled_exception() noexcept { failure_ = std::current_exception(); }
         std::exception_ptr failure() const noexcept { return failure_; }
+        stop_provider* stop() const noexcept { return stop_; }
 
     private:
         one_shot_event& done_;
+        stop_provider* stop_;
         std::exception_ptr failure_;
     };
 
@@ -196,7 +249,7 @@ public:
 
     /// The result: a value, or a pointer to what a reference names.
     template <class Operand, class Result>
-    static sync_waiter run(one_shot_event&, Operand& operand, std::optional<Result>& result) {
+    static sync_waiter run(one_shot_event&, stop_provider*, Operand& operand, std::optional<Result>& result) {
         if constexpr (std::is_pointer_v<Result> && std::is_lvalue_reference_v<decltype(await_resume_of<Operand>())>)
             result = std::addressof(co_await static_cast<Operand&&>(operand));
         else if constexpr (std::is_void_v<decltype(await_resume_of<Operand>())>)
@@ -217,24 +270,30 @@ private:
     std::coroutine_handle<promise_type> handle_;
 };
 
-} // namespace detail
-
-/// Awaits any awaitable and blocks the calling thread until it has completed; returns its result or throws its exception.
-/// \pre not called on a thread that the awaitable needs to complete.
 template <class Awaitable>
-auto sync_wait(Awaitable&& awaitable) -> decltype(detail::sync_waiter::await_resume_of<Awaitable&&>()) {
-    using result = decltype(detail::sync_waiter::await_resume_of<Awaitable&&>());
+auto sync_wait_stopped_by(stop_provider* stop, Awaitable&& awaitable)
+    -> decltype(sync_waiter::await_resume_of<Awaitable&&>()) {
+    using result = decltype(sync_waiter::await_resume_of<Awaitable&&>());
     using stored = std::conditional_t<std::is_void_v<result>, std::monostate,
                                       std::conditional_t<std::is_reference_v<result>, std::add_pointer_t<result>, result>>;
     std::optional<stored> value;
-    detail::one_shot_event done;
-    const auto waiter = detail::sync_waiter::run<Awaitable&&>(done, awaitable, value);
+    one_shot_event done;
+    const auto waiter = sync_waiter::run<Awaitable&&>(done, stop, awaitable, value);
     done.wait();
     waiter.rethrow_failure();
     if constexpr (std::is_reference_v<result>)
         return static_cast<result>(**value);
     else if constexpr (!std::is_void_v<result>)
         return std::move(*value);
+}
+
+} // namespace detail
+
+/// Awaits any awaitable and blocks the calling thread until it has completed; returns its result or throws its exception.
+/// \pre not called on a thread that the awaitable needs to complete.
+template <class Awaitable>
+auto sync_wait(Awaitable&& awaitable) -> decltype(detail::sync_waiter::await_resume_of<Awaitable&&>()) {
+    return detail::sync_wait_stopped_by(nullptr, std::forward<Awaitable>(awaitable));
 }
 
 } // namespace weft

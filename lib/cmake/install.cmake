@@ -18,5 +18,6 @@ write_basic_package_version_file("${CMAKE_CURRENT_BINARY_DIR}/weftConfigVersion.
 install(FILES
   "${CMAKE_CURRENT_BINARY_DIR}/weftConfig.cmake"
   "${CMAKE_CURRENT_BINARY_DIR}/weftConfigVersion.cmake"
+  "${CMAKE_CURRENT_LIST_DIR}/senders.cmake"
   DESTINATION "${package_dir}")
 install(FILES "${PROJECT_SOURCE_DIR}/LICENSE" DESTINATION "${CMAKE_INSTALL_DATADIR}/licenses/weft")

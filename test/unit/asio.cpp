@@ -185,6 +185,15 @@ void check_results(net::io_context& context) {
                                                                                      std::exception_ptr{}, std::make_unique<int>(8));
     BOOST_TEST(*box == 8);
     BOOST_TEST(completing_at_once(weft::use_fiber) == 12);
+    // Asio's adapters of tokens take it.
+    error_code redirected;
+    BOOST_TEST((completing_with<void(error_code, int)>(
+                    context, net::redirect_error(weft::use_fiber, redirected), error_code{net::error::host_not_found}, 7)) == 7);
+    BOOST_TEST(redirected == net::error::host_not_found);
+    const auto told = completing_with<void(error_code, int)>(context, net::as_tuple(weft::use_fiber),
+                                                             error_code{net::error::host_not_found}, 8);
+    BOOST_TEST(std::get<0>(told) == net::error::host_not_found);
+    BOOST_TEST(std::get<1>(told) == 8);
 
     BOOST_CHECK_EXCEPTION(
         (completing_with<void(error_code, int)>(context, weft::use_fiber, error_code{net::error::host_not_found}, 0)),

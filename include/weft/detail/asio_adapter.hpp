@@ -217,9 +217,11 @@ class async_result<::weft::use_fiber_t, void(Args...)> {
     using result = weft_detail::given_or_thrown<std::decay_t<Args>...>;
 
 public:
+    using return_type = typename result::type; // which adapters of tokens, redirect_error for one, ask for
+
     // The type is named: Asio asks for it with arguments that the function could not be compiled for.
     template <class Initiation, class... InitArgs>
-    static typename result::type initiate(Initiation&& initiation, ::weft::use_fiber_t, InitArgs&&... args) {
+    static return_type initiate(Initiation&& initiation, ::weft::use_fiber_t, InitArgs&&... args) {
         ::weft::detail::driver& driver = ::weft::detail::ambient_driver();
         auto begin = [start = std::decay_t<Initiation>(std::forward<Initiation>(initiation)),
                       with = std::tuple<std::decay_t<InitArgs>...>(std::forward<InitArgs>(args)...)](auto handler) mutable {

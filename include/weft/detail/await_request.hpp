@@ -4,6 +4,7 @@
 #include <weft/detail/awaiter.hpp>
 #include <weft/detail/fiber_record.hpp>
 
+#include <concepts>
 #include <coroutine>
 #include <exception>
 #include <type_traits>
@@ -27,11 +28,29 @@ struct await_request {
 /// await_request::kind of whatever weft::await awaits.
 inline constexpr char ambient_kind = 0;
 
+struct stop_answer; // a std::stop_token: see weft/stop_token.hpp, which not every program needs
+
+/// Knows the stop token of a coroutine. Asked by the coroutine, or by what it awaits, while it runs.
+class stop_provider {
+public:
+    virtual void answer(stop_answer& to) = 0;
+
+protected:
+    ~stop_provider() = default;
+};
+
+/// A promise whose coroutines may be told to stop.
+template <class P>
+concept has_stop_provider = requires(P& p) {
+    { p.stop() } -> std::same_as<stop_provider*>;
+};
+
 /// A coroutine with a stackful body, as the body sees it.
 struct driver {
     fiber_record* body = nullptr;
     await_request* request = nullptr; // set by the body while it is suspended in an await
     bool takes_foreign = false;       // weft::await may suspend it
+    stop_provider* stop = nullptr;    // null: nobody will tell it to stop
 };
 
 template <class Awaiter, class Promise>
@@ -64,7 +83,7 @@ std::coroutine_handle<> start_await(await_request& request, std::coroutine_handl
 
 /// Suspends the body, and with it the fibers between it and the caller, until the awaited operation has resumed its
 /// driver. On the body's side.
-inline void suspend_for(driver& d, await_request& request) {
+WEFT_ALWAYS_INLINE void suspend_for(driver& d, await_request& request) {
     {
         struct withdrawal {
             driver& d;

@@ -47,10 +47,11 @@ struct any_handle {
     operator std::coroutine_handle<>() const noexcept;
 };
 
-/// Its await_suspend is one plain function that takes the handle of any coroutine: it has no wish for a promise. (A
-/// template may have one in its body, which must not even be looked at with a handle of none.)
+/// Its await_suspend is one plain function that takes the handle of any coroutine, or it says that one of them does: it
+/// has no wish for a promise. (A template may have one in its body, which must not even be looked at with a handle of
+/// none.)
 template <class T>
-concept awaiter_anywhere = awaiter<T> && requires { &T::await_suspend; } &&
+concept awaiter_anywhere = awaiter<T> && (requires { &T::await_suspend; } || requires { typename T::takes_any_handle; }) &&
                            requires(T& a, any_handle h) { a.await_suspend(h); };
 
 /// What await returns for an awaiter's result: that, but never a reference into an awaiter that is gone by then.
@@ -58,6 +59,17 @@ template <class Awaiter>
 using await_result = std::conditional_t<std::is_rvalue_reference_v<decltype(std::declval<Awaiter&>().await_resume())>,
                                         std::remove_cvref_t<decltype(std::declval<Awaiter&>().await_resume())>,
                                         decltype(std::declval<Awaiter&>().await_resume())>;
+
+/// Makes an awaiter of an operand that is no awaitable by itself. Specialised, by weft/senders.hpp for senders, with
+/// `available = true`, `result`, what awaiting it gives, and a static `get_awaiter(driver&, operand)`.
+template <class Operand>
+struct operand_adapter {
+    static constexpr bool available = false;
+};
+
+/// The compiler refuses it, but a stackful body can await it.
+template <class Operand>
+concept adapted_operand = !awaitable<Operand> && operand_adapter<Operand>::available;
 
 /// The same for the awaiter of an operand; void for what is no operand, so that a sentence can say so.
 template <class Operand>
@@ -67,6 +79,10 @@ struct await_result_of {
 template <awaitable Operand>
 struct await_result_of<Operand> {
     using type = await_result<std::remove_reference_t<decltype(get_awaiter(std::declval<Operand>()))>>;
+};
+template <adapted_operand Operand>
+struct await_result_of<Operand> {
+    using type = typename operand_adapter<Operand>::result;
 };
 
 // Has a class a member of this name, however overloaded, deleted or templated? Beside a second base class that has it

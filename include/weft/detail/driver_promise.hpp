@@ -7,6 +7,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <exception>
 #include <type_traits>
 #include <utility>
 
@@ -56,6 +57,43 @@ private:
     awaiter awaiter_;
 };
 
+/// R's coroutines can end without a result, as P2300's do when they are stopped.
+template <class Promise>
+concept can_be_stopped = requires(Promise& p) {
+    { p.unhandled_stopped() } -> std::convertible_to<std::coroutine_handle<>>;
+};
+
+/// Ends a driver in that way. It is not resumed any more.
+template <class Promise>
+struct stopped_end {
+    Promise& promise;
+
+    bool await_ready() const noexcept { return false; }
+    std::coroutine_handle<> await_suspend(std::coroutine_handle<>) const { return promise.unhandled_stopped(); }
+    [[noreturn]] void await_resume() const noexcept { std::terminate(); }
+};
+
+/// Who knows the stop token of a driver with this promise; weft/senders.hpp also asks the promises of P2300.
+template <class Promise>
+class promise_stop {
+public:
+    explicit promise_stop(Promise& promise) noexcept : promise_(promise) {}
+    promise_stop(const promise_stop&) = delete;
+    promise_stop& operator=(const promise_stop&) = delete;
+
+    stop_provider* provider() noexcept {
+        if constexpr (has_stop_provider<Promise>)
+            return promise_.stop();
+        else
+            return nullptr;
+    }
+    /// The driver is about to end.
+    void end() noexcept {}
+
+private:
+    Promise& promise_;
+};
+
 template <class T>
 inline constexpr bool is_drivers_own = false;
 template <>
@@ -64,6 +102,8 @@ template <>
 inline constexpr bool is_drivers_own<plain_wait> = true;
 template <class P>
 inline constexpr bool is_drivers_own<own_promise<P>> = true;
+template <class P>
+inline constexpr bool is_drivers_own<stopped_end<P>> = true;
 
 /// What the driver awaits for itself, whatever the promise thinks of awaiting.
 template <class T>
