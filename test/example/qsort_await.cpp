@@ -1,11 +1,12 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// A comparator of C's qsort that waits for its answer.
+// Comparators of qsort and std::sort that wait for their answers.
 //
-// qsort gives its comparator two pointers and nothing else: no context, no way to be called back later. Here every
-// comparison asks a judge who takes a while to answer (a timer), and `weft::use_fiber` suspends the fiber that runs
-// qsort, C frames and all, until the answer is there. Meanwhile the other qsort goes on: two are under way on one
-// thread, each inside an ordinary asio::awaitable.
+// A comparator must return with the answer; qsort's is not even told on whose behalf it is called. Here every
+// comparison asks a judge who takes a while (a timer), and `weft::use_fiber` suspends the fiber that sorts, C frames
+// and all, until the answer is there. Meanwhile the other sorts go on: three are under way on one thread, each inside
+// an ordinary asio::awaitable. The last one's judge refuses; what it throws passes through std::sort to the
+// coroutine's caller.
 
 #include <weft/asio.hpp>
 #include <weft/stackful.hpp>
@@ -15,13 +16,16 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
 #include <exception>
 #include <iostream>
+#include <stdexcept>
+#include <string>
 #include <string_view>
+#include <vector>
 
 namespace asio = boost::asio;
 
@@ -29,36 +33,50 @@ namespace {
 
 asio::io_context context;
 int judges_at_work = 0;
-bool two_at_once = false;
+bool all_at_once = false;
 
-/// Takes a millisecond to say how two things compare.
-int judged(int answer) {
-    two_at_once |= ++judges_at_work == 2;
+/// Takes a millisecond.
+void judge() {
+    all_at_once |= ++judges_at_work == 3;
     asio::steady_timer timer{context, std::chrono::milliseconds{1}};
     timer.async_wait(weft::use_fiber);
     --judges_at_work;
-    return answer;
 }
 
 int compare_numbers(const void* a, const void* b) {
+    judge();
     const int x = *static_cast<const int*>(a);
     const int y = *static_cast<const int*>(b);
-    return judged((x > y) - (x < y));
+    return (x > y) - (x < y);
 }
 
-int compare_words(const void* a, const void* b) {
-    return judged(std::strcmp(*static_cast<const char* const*>(a), *static_cast<const char* const*>(b)));
-}
-
-template <class Array>
-asio::awaitable<void> sort(Array& items, int (*compare)(const void*, const void*)) {
-    return weft::stackful([&items, compare](auto&) {
-        std::qsort(items.data(), items.size(), sizeof items[0], compare);
+asio::awaitable<void> sort(std::array<int, 12>& numbers) {
+    return weft::stackful([&numbers](auto&) {
+        std::qsort(numbers.data(), numbers.size(), sizeof numbers[0], compare_numbers);
     });
 }
 
-template <class Array>
-void print(std::string_view name, const Array& items) {
+asio::awaitable<void> sort(std::vector<std::string>& words) {
+    return weft::stackful([&words](auto&) {
+        std::sort(words.begin(), words.end(), [](const std::string& a, const std::string& b) {
+            judge();
+            if (a.empty() || b.empty()) throw std::invalid_argument{"a judge does not compare nothing"};
+            return a < b;
+        });
+    });
+}
+
+/// An ordinary coroutine.
+asio::awaitable<void> try_to_sort(std::vector<std::string> words) {
+    try {
+        co_await sort(words);
+    } catch (const std::invalid_argument& e) {
+        std::cout << e.what() << '\n';
+    }
+}
+
+template <class Items>
+void print(std::string_view name, const Items& items) {
     std::cout << name << ':';
     for (const auto& item : items) std::cout << ' ' << item;
     std::cout << '\n';
@@ -68,16 +86,17 @@ void print(std::string_view name, const Array& items) {
 
 int main() {
     std::array numbers{31, 4, 15, 9, 26, 5, 35, 8, 97, 93, 2, 38};
-    std::array<const char*, 9> words{"weft", "warp", "loom", "yarn", "heddle", "shuttle", "reed", "selvage", "bobbin"};
+    std::vector<std::string> words{"weft", "warp", "loom", "yarn", "heddle", "shuttle", "reed", "selvage", "bobbin"};
 
     const auto rethrow = [](std::exception_ptr reason) {
         if (reason) std::rethrow_exception(reason);
     };
-    asio::co_spawn(context, sort(numbers, compare_numbers), rethrow);
-    asio::co_spawn(context, sort(words, compare_words), rethrow);
+    asio::co_spawn(context, sort(numbers), rethrow);
+    asio::co_spawn(context, sort(words), rethrow);
+    asio::co_spawn(context, try_to_sort({"weft", "", "warp"}), rethrow);
     context.run();
 
     print("numbers", numbers);
     print("words", words);
-    std::cout << "both sorts waited inside qsort at once: " << (two_at_once ? "yes" : "no") << '\n';
+    std::cout << "all waited inside of a sort at once: " << (all_at_once ? "yes" : "no") << '\n';
 }

@@ -4,7 +4,7 @@
 # What the build needs of this machine. need_native and need_aarch64 look for each thing itself, not for a package,
 # and install through apt what is not there.
 
-: "${root:?}" # set by test/run
+: "${root:?}" # set by test/run and bench/run
 
 readonly oldest_cmake=3.25 oldest_gcc=12 oldest_clang=16 oldest_boost=1.81
 
@@ -19,6 +19,8 @@ need_native() {
     need_header archive.h libarchive-dev
     need_header openssl/evp.h libssl-dev
     need_header CLI/CLI.hpp libcli11-dev
+    need_header expat.h libexpat1-dev
+    need_header sqlite3.h libsqlite3-dev
     need_archivers
     install_missing
     check_versions
@@ -34,6 +36,29 @@ need_aarch64() {
     install_missing
     check_versions
     need_aarch64_packages
+}
+
+need_bench() {
+    missing=()
+    need_tools
+    need_program g++ g++
+    need_clang
+    need_boost
+    need_header benchmark/benchmark.h libbenchmark-dev
+    [[ -n $(find_plotting_python) ]] || missing+=(python3-matplotlib)
+    install_missing
+    check_versions
+}
+
+# A Python that draws plots: not always the first one in PATH is the one that apt installs packages for.
+find_plotting_python() {
+    local candidate
+    for candidate in python3 /usr/bin/python3; do
+        if "$candidate" -c 'import matplotlib' 2>/dev/null; then
+            echo "$candidate"
+            return
+        fi
+    done
 }
 
 need_tools() {
@@ -176,7 +201,7 @@ as_root() {
 need_aarch64_packages() {
     local folder=$root/build/aarch64-packages fetch=$root/test/lib/fetch_aarch64_packages
     [[ ! $folder/complete -nt $fetch ]] || return 0
-    has_apt || give_up "Unpack the arm64 packages of Boost, CLI11, libarchive and OpenSSL under $folder/root," \
+    has_apt || give_up "Unpack the arm64 packages of Boost, CLI11, Expat, libarchive, OpenSSL and SQLite under $folder/root," \
         "create the file $folder/complete, then run this again."
     step aarch64 packages "$fetch" "$folder" ||
         give_up "The arm64 packages could not be fetched; check the network and /etc/apt, then run this again."
@@ -202,6 +227,6 @@ say() {
 }
 
 give_up() {
-    printf 'test/run: %s\n' "$*" >&2
+    printf '%s: %s\n' "${0#"$root/"}" "$*" >&2
     exit 2
 }
