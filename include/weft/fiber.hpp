@@ -3,6 +3,7 @@
 
 #include <weft/detail/config.hpp>
 #include <weft/detail/fiber_record.hpp>
+#include <weft/fp_env.hpp>
 #include <weft/stack.hpp>
 
 #include <concepts>
@@ -65,11 +66,7 @@ public:
     /// May be called from a fiber that this one has resumed: then both are suspended, and continue together.
     /// \throws forced_unwind if the fiber is being destroyed; fiber_error if it is not running.
     /// \pre called on the thread the fiber runs on.
-    void suspend() const {
-        if (fiber_->status != detail::fiber_status::running) [[unlikely]]
-            detail::throw_not_running();
-        detail::suspend(*fiber_);
-    }
+    WEFT_ALWAYS_INLINE void suspend() const { detail::suspend(*fiber_); }
 
     friend bool operator==(fiber_ref, fiber_ref) noexcept = default;
 
@@ -157,6 +154,13 @@ private:
 
 } // namespace detail
 
+/// How a fiber is to be made:
+///
+///     weft::fiber f{weft::fiber_options{.floating_point = weft::fp_env::per_fiber}, body};
+struct fiber_options {
+    fp_env floating_point = fp_env::thread;
+};
+
 /// Owns a stackful coroutine. Move-only.
 class fiber {
 public:
@@ -176,6 +180,18 @@ public:
     fiber(std::allocator_arg_t, Allocator allocator, Fn&& fn)
         : record_{detail::fiber_frame<Allocator, std::decay_t<Fn>>::create(std::move(allocator), std::forward<Fn>(fn))} {}
 
+    /// The same two with options.
+    template <class Fn>
+        requires fiber_body<std::decay_t<Fn>>
+    fiber(const fiber_options& options, Fn&& fn)
+        : fiber(std::allocator_arg, default_stack_allocator{}, options, std::forward<Fn>(fn)) {}
+    template <stack_allocator Allocator, class Fn>
+        requires fiber_body<std::decay_t<Fn>>
+    fiber(std::allocator_arg_t, Allocator allocator, const fiber_options& options, Fn&& fn)
+        : fiber(std::allocator_arg, std::move(allocator), std::forward<Fn>(fn)) {
+        if (options.floating_point == fp_env::per_fiber) detail::give_own_fp(*record_);
+    }
+
     fiber(fiber&& other) noexcept : record_{std::exchange(other.record_, nullptr)} {}
     fiber& operator=(fiber&& other) noexcept {
         fiber{std::move(other)}.swap(*this);
@@ -191,14 +207,14 @@ public:
 
     /// Runs the body until it suspends or ends. Costs about as much as an ordinary call or two.
     /// \throws what leaves the body; fiber_error if the fiber is done, running or empty.
-    void resume() {
-        if (!record_ || record_->status > detail::fiber_status::suspended) [[unlikely]]
-            detail::throw_not_resumable(record_);
+    WEFT_ALWAYS_INLINE void resume() {
+        if (!record_) [[unlikely]]
+            detail::throw_not_resumable(nullptr);
         detail::resume(*record_);
     }
 
     /// Has the body ended, by return or by exception? An empty fiber is done.
-    bool done() const noexcept { return !record_ || record_->status == detail::fiber_status::done; }
+    bool done() const noexcept { return !record_ || record_->state == detail::done; }
 
     /// Does this handle stand for a fiber?
     explicit operator bool() const noexcept { return record_ != nullptr; }

@@ -84,7 +84,7 @@ public:
         }
         void operator++(int) { ++*this; }
         friend bool operator==(const iterator& i, std::default_sentinel_t) noexcept {
-            return i.fiber_->status == detail::fiber_status::done;
+            return i.fiber_->state == detail::done;
         }
 
     private:

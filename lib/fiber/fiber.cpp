@@ -6,10 +6,29 @@
 #include <cstdlib>
 #include <string>
 
+namespace {
+// What a thread_state refers to until the first resume on its thread: something is in it, so that resume() takes the
+// careful way, which asks for the thread's own.
+constinit weft::detail::exception_state not_asked_for{nullptr, 1};
+} // namespace
+
+extern "C" {
+
+// Named by the assembly in weft/detail/thread_state.hpp, where no compiler sees that it is used.
+extern WEFT_API constinit thread_local weft::detail::thread_state weft_thread_state;
+[[gnu::used]] constinit thread_local weft::detail::thread_state weft_thread_state{nullptr, &not_asked_for};
+
+#if !WEFT_THREAD_STATE_INLINE
+[[gnu::noinline]] weft::detail::thread_state* weft_this_thread() noexcept {
+    asm volatile("" ::: "memory"); // not a pure function of nothing: the thread may have changed since the last call
+    return &weft_thread_state;
+}
+#endif
+
+} // extern "C"
+
 namespace weft {
 namespace {
-
-thread_local constinit detail::thread_state state;
 
 [[noreturn]] void fatal(const char* sentence) noexcept {
     std::fprintf(stderr, "%s\n", sentence);
@@ -19,6 +38,7 @@ thread_local constinit detail::thread_state state;
 // The first function on a fiber's stack. It ends by the switch that never comes back.
 void fiber_main(void* argument) noexcept {
     auto& fiber = *static_cast<detail::fiber_record*>(argument);
+    fiber.started = true;
     detail::departure{}.back_in_fiber(fiber.sanitizer);
     try {
         fiber.operations->run(fiber);
@@ -27,9 +47,9 @@ void fiber_main(void* argument) noexcept {
     } catch (...) {
         fiber.failure = std::current_exception();
     }
-    fiber.status = detail::fiber_status::done;
+    fiber.state = detail::done;
     detail::departure{}.to_resumer(fiber.sanitizer, true);
-    detail::switch_to(fiber.context);
+    detail::switch_to_resumer(fiber.context);
     fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
 }
 
@@ -40,13 +60,6 @@ not_in_fiber::~not_in_fiber() = default;
 
 namespace detail {
 
-[[gnu::noinline]] thread_state& this_thread() noexcept {
-    asm volatile("" ::: "memory"); // not a pure function of nothing: the thread may have changed since the last call
-    if (!state.exceptions) [[unlikely]]
-        state.exceptions = &thread_exceptions();
-    return state;
-}
-
 inline namespace WEFT_CONTEXT_ABI {
 void prepare(fiber_record& fiber, void* stack_top, const void* lowest, const fiber_operations& operations) noexcept {
     const auto size = static_cast<std::size_t>(static_cast<std::byte*>(stack_top) - static_cast<const std::byte*>(lowest));
@@ -56,19 +69,114 @@ void prepare(fiber_record& fiber, void* stack_top, const void* lowest, const fib
 }
 } // namespace WEFT_CONTEXT_ABI
 
+namespace {
+
+fiber_record& innermost(fiber_record& fiber) noexcept {
+    fiber_record* last = &fiber;
+    while (last->inner) last = last->inner;
+    return *last;
+}
+
+// Runs a suspended fiber, whatever it or its resumer has beside registers.
+void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
+    thread_state& thread = this_thread();
+    thread.exceptions = &thread_exceptions();
+    fiber_record* const outer = thread.current;
+    fiber_record& last = innermost(fiber); // where it was suspended: itself, or a fiber it had resumed
+    if (outer) {
+        outer->inner = &fiber;
+        outer->state |= has_inner;
+    }
+    fiber.outer = outer;
+    fiber.state = running | and_unwinding | (fiber.inner ? has_inner : 0U);
+    thread.current = &last;
+
+    const exception_state mine = *thread.exceptions;
+    *thread.exceptions = std::exchange(fiber.exceptions, {});
+    fp_state my_fp{};
+    if (fiber.own_fp) {
+        my_fp = fp_state::read();
+        fiber.fp.write();
+    }
+
+    departure d;
+    d.to_fiber(fiber.sanitizer, last.sanitizer);
+    switch_to_fiber(fiber.context);
+    d.back_in_resumer();
+
+    thread_state& now = this_thread();
+    if (fiber.own_fp) {
+        fiber.fp = fp_state::read();
+        my_fp.write();
+    }
+    fiber.exceptions = std::exchange(*now.exceptions, mine);
+    now.current = outer;
+    fiber.outer = nullptr;
+    if (outer) {
+        outer->inner = nullptr;
+        outer->state &= ~std::uint32_t{has_inner};
+    }
+    if (fiber.state == done) return;
+    fiber.state = suspended | (fiber.inner || fiber.own_fp || fiber.exceptions.any() ? 0U : plainly);
+}
+
+void rethrow_failure(fiber_record& fiber) {
+    if (fiber.failure) std::rethrow_exception(std::exchange(fiber.failure, nullptr));
+}
+
+} // namespace
+
+void resume_from_fiber(fiber_record& fiber) {
+    thread_state& thread = this_thread();
+    fiber_record& outer = *thread.current;
+    outer.inner = &fiber;
+    outer.state |= has_inner;
+    fiber.outer = &outer;
+    thread.current = &fiber;
+    fiber.state = running;
+
+    departure d;
+    d.to_fiber(fiber.sanitizer, fiber.sanitizer);
+    switch_to_fiber(fiber.context);
+    d.back_in_resumer();
+
+    thread_state& now = this_thread();
+    now.current = &outer;
+    outer.inner = nullptr;
+    outer.state &= ~std::uint32_t{has_inner};
+    fiber.outer = nullptr;
+    if (fiber.state != running || now.exceptions->any()) [[unlikely]]
+        return came_back_with_care(fiber);
+    fiber.state = suspended | plainly;
+}
+
+void resume_with_care(fiber_record& fiber) {
+    if (!(fiber.state & suspended)) throw_not_resumable(&fiber);
+    run(fiber);
+    rethrow_failure(fiber);
+}
+
+void came_back_with_care(fiber_record& fiber) {
+    if (fiber.state == done) return rethrow_failure(fiber);
+    fiber.exceptions = std::exchange(*this_thread().exceptions, {});
+    fiber.state = suspended; // and not plainly: it holds an exception, or another fiber
+}
+
+void check_suspend(const fiber_record& fiber) {
+    if (fiber.state & unwinding) throw forced_unwind{fiber};
+    if (fiber.state & (suspended | done))
+        throw fiber_error("weft: suspend() of a fiber that is not running: only the fiber itself, or one it has resumed, can "
+                          "suspend it");
+}
+
 void destroy(fiber_record& fiber) noexcept {
-    switch (fiber.status) {
-    case fiber_status::prepared:
-        fiber.operations->destroy_body(fiber);
-        break;
-    case fiber_status::suspended:
-        fiber.unwinding = true;
-        switch_to_fiber(fiber); // runs to the end: while `unwinding` is set no suspension gives control back
-        break;
-    case fiber_status::running:
+    if (fiber.state & suspended) {
+        if (fiber.started)
+            run(fiber, unwinding); // to the end: then no suspension gives control back
+        else
+            fiber.operations->destroy_body(fiber);
+    } else if (fiber.state != done) {
         fatal("weft: a running fiber was destroyed: destroy it from outside, after it has suspended or ended");
-    case fiber_status::done:
-        break;
     }
     fiber.sanitizer.destroy();
     fiber.operations->release(fiber);
@@ -76,22 +184,9 @@ void destroy(fiber_record& fiber) noexcept {
 
 void throw_not_resumable(const fiber_record* fiber) {
     if (!fiber) throw fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body");
-    if (fiber->status == fiber_status::done)
+    if (fiber->state == done)
         throw fiber_error("weft: resume() of a fiber that has ended: ask done() before resuming");
     throw fiber_error("weft: resume() of a running fiber: only a suspended one can be resumed, by one thread at a time");
-}
-
-void throw_not_running() {
-    throw fiber_error("weft: suspend() of a fiber that is not running: only the fiber itself, or one it has resumed, can "
-                      "suspend it");
-}
-
-void throw_forced_unwind(fiber_record& fiber) {
-    throw forced_unwind{fiber};
-}
-
-void throw_failure(fiber_record& fiber) {
-    std::rethrow_exception(std::exchange(fiber.failure, nullptr));
 }
 
 void throw_stack_too_small(std::size_t size, std::size_t needed) {

@@ -1,5 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
+#include "guard.h"
+
 #include <weft/stack.hpp>
 
 #include <cerrno>
@@ -15,7 +17,9 @@
 namespace weft {
 namespace {
 
-constexpr int guard_install = 102; // MADV_GUARD_INSTALL, which older headers do not know
+// Of Linux 6.13; older headers do not know them.
+constexpr int guard_install = 102; // MADV_GUARD_INSTALL
+constexpr int guard_remove = 103;  // MADV_GUARD_REMOVE
 
 // Does touching `page` fault? Asked of the kernel, which answers EFAULT where the process itself would get SIGSEGV.
 bool faults(const void* page) noexcept {
@@ -37,11 +41,6 @@ guard_method probe() noexcept {
     return works ? guard_method::install : guard_method::protect;
 }
 
-bool install_guard(void* lowest) noexcept {
-    if (guards() == guard_method::install) return ::madvise(lowest, page_size(), guard_install) == 0;
-    return ::mprotect(lowest, page_size(), PROT_NONE) == 0;
-}
-
 long read_limit(const char* file) noexcept {
     long value = -1;
     if (std::FILE* f = std::fopen(file, "r")) {
@@ -52,6 +51,41 @@ long read_limit(const char* file) noexcept {
 }
 
 } // namespace
+
+void* map(std::size_t bytes) noexcept {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
+#if defined(MAP_NORESERVE)
+    flags |= MAP_NORESERVE; // pages are taken when they are touched, not when they are promised
+#endif
+#if defined(MAP_STACK)
+    flags |= MAP_STACK;
+#endif
+    void* const lowest = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, flags, -1, 0);
+    if (lowest == MAP_FAILED) return nullptr;
+#if defined(MADV_NOHUGEPAGE)
+    ::madvise(lowest, bytes, MADV_NOHUGEPAGE); // a huge page for the first frame of one fiber would be 512 pages
+#endif
+    return lowest;
+}
+
+void unmap(void* lowest, std::size_t bytes) noexcept {
+    ::munmap(lowest, bytes);
+}
+
+bool install_guard(void* lowest) noexcept {
+    if (guards() == guard_method::install) return ::madvise(lowest, page_size(), guard_install) == 0;
+    return ::mprotect(lowest, page_size(), PROT_NONE) == 0;
+}
+
+bool close(void* lowest, std::size_t bytes) noexcept {
+    if (guards() == guard_method::install) return ::madvise(lowest, bytes, guard_install) == 0; // drops the pages, too
+    return ::madvise(lowest, bytes, MADV_DONTNEED) == 0 && ::mprotect(lowest, bytes, PROT_NONE) == 0;
+}
+
+bool open(void* lowest, std::size_t bytes) noexcept {
+    if (guards() == guard_method::install) return ::madvise(lowest, bytes, guard_remove) == 0;
+    return ::mprotect(lowest, bytes, PROT_READ | PROT_WRITE) == 0;
+}
 
 stack_exhausted::stack_exhausted(std::size_t bytes) noexcept {
     const int error = errno;
@@ -82,30 +116,25 @@ guard_method guards() noexcept {
     return method;
 }
 
-guarded_stack::guarded_stack(std::size_t size) {
+std::size_t whole_pages(std::size_t size) {
     const std::size_t page = page_size();
     if (size < minimum_stack_size)
         throw std::invalid_argument("weft: a stack of " + std::to_string(size) + " bytes is too small for a frame; ask for " +
                                     std::to_string(minimum_stack_size) + " bytes or more");
     if (size > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) - 2 * page)
         throw std::invalid_argument("weft: a stack of " + std::to_string(size) + " bytes is larger than any address space");
-    size_ = (size + page - 1) / page * page;
+    return (size + page - 1) / page * page;
 }
+
+guarded_stack::guarded_stack(std::size_t size) : size_{whole_pages(size)} {}
 
 stack guarded_stack::allocate() const {
     const std::size_t mapped = size_ + page_size();
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-#if defined(MAP_NORESERVE)
-    flags |= MAP_NORESERVE; // pages are taken when they are touched, not when they are promised
-#endif
-#if defined(MAP_STACK)
-    flags |= MAP_STACK;
-#endif
-    void* const lowest = ::mmap(nullptr, mapped, PROT_READ | PROT_WRITE, flags, -1, 0);
-    if (lowest == MAP_FAILED) throw stack_exhausted(mapped);
+    void* const lowest = map(mapped);
+    if (!lowest) throw stack_exhausted(mapped);
     if (!install_guard(lowest)) {
         const int error = errno;
-        ::munmap(lowest, mapped);
+        unmap(lowest, mapped);
         errno = error;
         throw stack_exhausted(mapped);
     }
@@ -114,7 +143,7 @@ stack guarded_stack::allocate() const {
 
 void guarded_stack::deallocate(const stack& s) const noexcept {
     const std::size_t mapped = s.size + page_size();
-    ::munmap(static_cast<std::byte*>(s.sp) - mapped, mapped);
+    unmap(static_cast<std::byte*>(s.sp) - mapped, mapped);
 }
 
 } // namespace weft

@@ -1,9 +1,14 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
+#include "arenas.h"
+
 #include <weft/stack.hpp>
 
+#include <array>
 #include <mutex>
 #include <new>
+
+#include <pthread.h>
 
 namespace weft {
 namespace {
@@ -14,65 +19,175 @@ struct idle_stack {
     stack memory;
 };
 
-} // namespace
+// The idle stacks that a thread keeps for itself, of the process-wide pool: most fibers are made and destroyed without
+// asking anybody else.
+struct magazine {
+    static constexpr std::size_t capacity = 16;
 
-struct stack_pool::state {
-    guarded_stack source;
-    std::size_t retained;
-    mutable std::mutex mutex;
-    idle_stack* first = nullptr; // last in, first out: the one whose memory is most likely still in the cache
-    std::size_t count = 0;
+    std::array<stack, capacity> stacks;
+    std::size_t count;
+    enum : unsigned char { unused, in_use, closed } phase; // closed: the thread ends, nobody would give them back any more
 };
 
-stack_pool::stack_pool(std::size_t size, std::size_t retained) : state_{new state{guarded_stack{size}, retained, {}}} {}
+#if defined(__linux__)
+[[gnu::tls_model("initial-exec")]]
+#endif
+constinit thread_local magazine mine{};
+
+} // namespace
+
+// One pool. All of them are in a list, so that no other thread holds one's mutex when the process forks: the child could
+// never take it again.
+struct stack_pool::state {
+    state(std::size_t size, std::size_t retained_stacks);
+    ~state();
+
+    stack allocate();
+    void deallocate(const stack& s) noexcept;
+    /// As many idle stacks as there are, but at most `wanted`, go into `m`.
+    void fill(magazine& m, std::size_t wanted) noexcept;
+    void trim() noexcept;
+
+    arenas source;
+    const std::size_t retained;
+    std::mutex mutex;
+    idle_stack* first = nullptr; // last in, first out: the one whose memory is most likely still in the cache
+    std::size_t count = 0;
+
+    /// Does this thread keep a magazine? It does from the first time on until it ends.
+    static bool open_magazine() noexcept;
+    struct thread_end;
+
+    static void lock_all() noexcept;
+    static void unlock_all() noexcept;
+    static constinit std::mutex list_mutex;
+    static constinit state* list;
+    state* next_pool = nullptr;
+};
+
+constinit std::mutex stack_pool::state::list_mutex;
+constinit stack_pool::state* stack_pool::state::list = nullptr;
+
+stack_pool::state::state(std::size_t size, std::size_t retained_stacks) : source{size}, retained{retained_stacks} {
+    static const int registered = ::pthread_atfork(&lock_all, &unlock_all, &unlock_all);
+    if (registered != 0) throw std::bad_alloc{};
+    const std::lock_guard lock{list_mutex};
+    next_pool = list;
+    list = this;
+}
+
+stack_pool::state::~state() {
+    const std::lock_guard lock{list_mutex};
+    state** link = &list;
+    while (*link != this) link = &(*link)->next_pool;
+    *link = next_pool;
+}
+
+void stack_pool::state::lock_all() noexcept {
+    list_mutex.lock();
+    for (state* s = list; s; s = s->next_pool) s->mutex.lock();
+}
+
+void stack_pool::state::unlock_all() noexcept {
+    for (state* s = list; s; s = s->next_pool) s->mutex.unlock();
+    list_mutex.unlock();
+}
+
+stack stack_pool::state::allocate() {
+    const std::lock_guard lock{mutex};
+    if (idle_stack* const top = first) {
+        first = top->next;
+        --count;
+        return top->memory;
+    }
+    return source.allocate();
+}
+
+void stack_pool::state::deallocate(const stack& s) noexcept {
+    const std::lock_guard lock{mutex};
+    if (count == retained) return source.deallocate(s);
+    first = new (static_cast<std::byte*>(s.sp) - sizeof(idle_stack)) idle_stack{first, s};
+    ++count;
+}
+
+void stack_pool::state::fill(magazine& m, std::size_t wanted) noexcept {
+    const std::lock_guard lock{mutex};
+    for (; wanted != 0 && first; --wanted) {
+        m.stacks[m.count++] = first->memory;
+        first = first->next;
+        --count;
+    }
+}
+
+void stack_pool::state::trim() noexcept {
+    const std::lock_guard lock{mutex};
+    while (first) {
+        const stack memory = first->memory;
+        first = first->next;
+        source.deallocate(memory);
+    }
+    count = 0;
+    source.trim();
+}
+
+// Empties the magazine of a thread that ends.
+struct stack_pool::state::thread_end {
+    ~thread_end() {
+        mine.phase = magazine::closed; // destructors of other thread_local objects may still end fibers
+        while (mine.count != 0) process().state_->deallocate(mine.stacks[--mine.count]);
+    }
+};
+
+bool stack_pool::state::open_magazine() noexcept {
+    if (mine.phase == magazine::in_use) return true;
+    if (mine.phase == magazine::closed) return false;
+    static thread_local thread_end at_the_end;
+    static_cast<void>(at_the_end);
+    mine.phase = magazine::in_use;
+    return true;
+}
+
+stack default_stack_allocator::allocate() const {
+    if (mine.count != 0) return mine.stacks[--mine.count];
+    stack_pool::state& pool = *stack_pool::process().state_;
+    if (stack_pool::state::open_magazine()) pool.fill(mine, magazine::capacity / 2);
+    return mine.count != 0 ? mine.stacks[--mine.count] : pool.allocate();
+}
+
+void default_stack_allocator::deallocate(const stack& s) const noexcept {
+    if (mine.phase == magazine::in_use && mine.count != magazine::capacity) [[likely]] {
+        mine.stacks[mine.count++] = s;
+        return;
+    }
+    stack_pool::state& pool = *stack_pool::process().state_;
+    if (!stack_pool::state::open_magazine()) return pool.deallocate(s);
+    while (mine.count > magazine::capacity / 2) pool.deallocate(mine.stacks[--mine.count]);
+    mine.stacks[mine.count++] = s;
+}
+
+stack_pool::stack_pool(std::size_t size, std::size_t retained) : state_{new state{size, retained}} {}
 
 stack_pool::~stack_pool() {
-    trim();
     delete state_;
 }
 
 stack stack_pool::allocate() {
-    {
-        const std::lock_guard lock{state_->mutex};
-        if (idle_stack* const top = state_->first) {
-            state_->first = top->next;
-            --state_->count;
-            return top->memory;
-        }
-    }
-    return state_->source.allocate();
+    return state_->allocate();
 }
 
 void stack_pool::deallocate(const stack& s) noexcept {
-    {
-        const std::lock_guard lock{state_->mutex};
-        if (state_->count < state_->retained) {
-            state_->first = new (static_cast<std::byte*>(s.sp) - sizeof(idle_stack)) idle_stack{state_->first, s};
-            ++state_->count;
-            return;
-        }
-    }
-    state_->source.deallocate(s);
+    state_->deallocate(s);
 }
 
 void stack_pool::trim() noexcept {
-    idle_stack* list;
-    {
-        const std::lock_guard lock{state_->mutex};
-        list = state_->first;
-        state_->first = nullptr;
-        state_->count = 0;
-    }
-    while (list) {
-        const stack memory = list->memory;
-        list = list->next;
-        state_->source.deallocate(memory);
-    }
+    if (this == &process())
+        while (mine.count != 0) state_->deallocate(mine.stacks[--mine.count]);
+    state_->trim();
 }
 
 std::size_t stack_pool::idle() const noexcept {
     const std::lock_guard lock{state_->mutex};
-    return state_->count;
+    return state_->count + (this == &process() ? mine.count : 0);
 }
 
 stack_pool& stack_pool::process() {

@@ -28,8 +28,8 @@ void detail::make_control_block(control_block& block, void* stack_top, std::size
     void* const sp = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(stack_top) & ~std::uintptr_t{15});
     block.stack_pointer = sp;
     block.program_counter = protect(reinterpret_cast<void*>(&weft_fiber_start), sp);
-    block.frame_pointer = protect(reinterpret_cast<void*>(entry), sp);
-    block.base_register = argument;
+    block.fiber_frame_pointer = protect(reinterpret_cast<void*>(entry), sp);
+    block.fiber_base_register = argument;
 }
 
 } // namespace weft

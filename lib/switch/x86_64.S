@@ -63,9 +63,14 @@
 .endm
 
 // Pops the frame of the context that arrives. rsp is left at its return address, as at the entry of its call.
-.macro restore_callee_saved
-    ldmxcsr WEFT_X86_64_MXCSR(%rsp)                 // its rounding modes
+// `left` is the register with the frame of the context that leaves.
+.macro restore_callee_saved left
+    ldmxcsr WEFT_X86_64_MXCSR(%rsp)
+    movzwl  WEFT_X86_64_X87_CW(\left), %ecx         // what the x87 control word holds now ...
+    cmpw    WEFT_X86_64_X87_CW(%rsp), %cx           // ... is most often what the arriving context wants; and it is much
+    je      1f                                      // slower to write than to compare (MXCSR, oddly, is not)
     fldcw   WEFT_X86_64_X87_CW(%rsp)
+1:
     movq    WEFT_X86_64_R12(%rsp), %r12
     .cfi_restore %r12                               // unwinder: from here r12 is in its register again
     movq    WEFT_X86_64_R13(%rsp), %r13
@@ -107,7 +112,7 @@ public_function SYMBOL(weft_jump_context)
     movq    %rdi, %rsp                              // from here we stand on the arriving context's stack; its frame
                                                     // has the same layout, so the CFI above holds for it unchanged
     movq    %rsi, %rdx                              // transfer.data
-    restore_callee_saved
+    restore_callee_saved %rax
     popq    %r8                                     // its return address
     .cfi_adjust_cfa_offset -8
     .cfi_register %rip, %r8                         // unwinder: the return address is in r8
@@ -124,7 +129,7 @@ public_function SYMBOL(weft_ontop_context)
     movq    %rsp, %rax                              // the leaving context
     movq    %rdi, %rsp                              // the arriving context's stack
     movq    %rax, %rdi                              // argument of call: {from = who left, data = rsi}
-    restore_callee_saved
+    restore_callee_saved %rdi
     jmp     *%rdx
 end_function SYMBOL(weft_ontop_context)
 

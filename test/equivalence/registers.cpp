@@ -78,22 +78,48 @@ private:
 
 bool live_values_lost = false;
 
+bool block_address_lost = false;
+
+// The register that has the block's address before the inline switch and must have it after.
+[[gnu::always_inline]] inline void* block_address() {
+    void* address;
+#if defined(__aarch64__)
+    asm volatile("mov %0, x0" : "=r"(address));
+#else
+    asm volatile("movq %%rdi, %0" : "=r"(address));
+#endif
+    return address;
+}
+
+// The two directions of the inline switch, which alternate for each block, whoever the flows are.
+struct to_fiber {
+    [[gnu::always_inline]] static void run(weft::detail::control_block& block) { weft::detail::switch_to_fiber(block); }
+};
+struct to_resumer {
+    [[gnu::always_inline]] static void run(weft::detail::control_block& block) { weft::detail::switch_to_resumer(block); }
+};
+
+template <class Direction>
 [[gnu::always_inline]] inline weft::transfer inline_switch(weft::context to, void* data,
                                                            weft::transfer (*call)(weft::transfer)) {
     mailbox = {to, data, call}; // the block that is left through holds the one who left
     const live_values values;
-    weft::detail::switch_to(*static_cast<weft::detail::control_block*>(to));
+    Direction::run(*static_cast<weft::detail::control_block*>(to));
+    const void* const address = block_address();
     if (!values.intact()) live_values_lost = true;
+    if (address != mailbox.from) block_address_lost = true; // one comes back through the block one left through
     const weft::transfer arrived{mailbox.from, mailbox.data};
     return mailbox.call ? mailbox.call(arrived) : arrived;
 }
 
+template <class Direction>
 [[gnu::noinline]] weft::transfer inline_jump(weft::context to, void* data) {
-    return inline_switch(to, data, nullptr);
+    return inline_switch<Direction>(to, data, nullptr);
 }
 
+template <class Direction>
 [[gnu::noinline]] weft::transfer inline_ontop(weft::context to, void* data, weft::transfer (*call)(weft::transfer)) {
-    return inline_switch(to, data, call);
+    return inline_switch<Direction>(to, data, call);
 }
 
 enum class backend { assembly, boost, inlined };
@@ -108,19 +134,19 @@ void* address(Function* function) {
     return reinterpret_cast<void*>(function);
 }
 
-void* jump_of(backend b) {
+void* jump_of(backend b, bool is_to_fiber) {
     switch (b) {
     case backend::assembly: return address(&weft_jump_context);
     case backend::boost: return address(&boost::context::detail::jump_fcontext);
-    default: return address(&inline_jump);
+    default: return is_to_fiber ? address(&inline_jump<to_fiber>) : address(&inline_jump<to_resumer>);
     }
 }
 
-void* ontop_of(backend b) {
+void* ontop_of(backend b, bool is_to_fiber) {
     switch (b) {
     case backend::assembly: return address(&weft_ontop_context);
     case backend::boost: return address(&boost::context::detail::ontop_fcontext);
-    default: return address(&inline_ontop);
+    default: return is_to_fiber ? address(&inline_ontop<to_fiber>) : address(&inline_ontop<to_resumer>);
     }
 }
 
@@ -279,6 +305,7 @@ struct flow { // a context, or (the last ones) the home of a thread: its own sta
     probe registers;
     bool entered;
     weft::detail::control_block block;
+    bool block_holds_fiber; // the direction of the next switch through it
     message first; // what the inline switch's entry is given
     std::uint64_t filling; // the words its stack was filled with
     ::registers creator;   // control words when it was made
@@ -288,6 +315,7 @@ struct flow { // a context, or (the last ones) the home of a thread: its own sta
 
 struct statistics {
     std::uint64_t cases, switches, ontops, entries, migrations, failures;
+    std::uint64_t to_fiber, to_resumer;     // of the inline switch
     std::uint64_t upper_kept, upper_changed; // of v8 to v15
 };
 
@@ -310,6 +338,7 @@ private:
     flow& home(unsigned thread) { return flows_[most_contexts + thread]; }
     void make(flow& f);
     void go(unsigned self, unsigned target, bool ontop);
+    bool alternate(weft::context block);
     void next(unsigned self);
     void arrive(unsigned self, weft::transfer arrived);
     void check_arrival(unsigned self, weft::transfer arrived);
@@ -411,6 +440,7 @@ void trial::make(flow& f) {
             break;
         case backend::inlined:
             weft::detail::make_control_block(f.block, top, size, &registers_inline_entry, &f.first);
+            f.block_holds_fiber = true;
             f.handle = &f.block;
             break;
         }
@@ -457,12 +487,24 @@ void trial::next(unsigned self) {
     arriving_ = target;
     p.to = std::exchange(flows_[target].handle, nullptr);
     p.data = calls ? &first : sent_;
-    p.function = calls ? ontop_of(on_) : jump_of(on_);
+    const bool is_to_fiber = on_ == backend::inlined && alternate(p.to);
+    p.function = calls ? ontop_of(on_, is_to_fiber) : jump_of(on_, is_to_fiber);
     p.call = reinterpret_cast<weft::transfer (*)(weft::transfer)>(random_()); // jump must not look at it
     if (calls) p.call = &registers_ontop;
     ++count.switches;
     count.ontops += calls;
     arrive(self, registers_switch(&p));
+}
+
+// Is the inline switch through this block one to its fiber? The next one is not, then.
+bool trial::alternate(weft::context block) {
+    for (flow& f : flows_) {
+        if (&f.block != block) continue;
+        ++(f.block_holds_fiber ? count.to_fiber : count.to_resumer);
+        return std::exchange(f.block_holds_fiber, !f.block_holds_fiber);
+    }
+    fail("%p is no control block", block);
+    return false;
 }
 
 // Whatever context control came to.
@@ -472,6 +514,7 @@ void trial::check_arrival(unsigned self, weft::transfer arrived) {
     if (arrived.data != sent_) fail("data is %p, not %p", arrived.data, static_cast<void*>(sent_));
     if (on_ == backend::inlined) {
         if (std::exchange(live_values_lost, false)) fail("a value that was alive in a register changed");
+        if (std::exchange(block_address_lost, false)) fail("the register of the block's address has another one");
         if (arrived.from != left.registers.to) fail("from is not the block that was left through");
     } else {
         const auto from = reinterpret_cast<std::uintptr_t>(arrived.from);
@@ -602,6 +645,7 @@ int main(int argc, char** argv) try {
     std::printf("%" PRIu64 " cases, each on %zu switches: %" PRIu64 " switches, %" PRIu64 " of them on top, %" PRIu64
                 " first entries, %" PRIu64 " turns of the second thread; %" PRIu64 " failures\n",
                 n.cases / backends.size(), backends.size(), n.switches, n.ontops, n.entries, n.migrations, n.failures);
+    std::printf("inline: %" PRIu64 " switches to the block's fiber, %" PRIu64 " to its resumer\n", n.to_fiber, n.to_resumer);
 #if defined(__aarch64__)
     std::printf("the upper halves of v8-v15, which any call may change, had changed in %" PRIu64 " of %" PRIu64 " arrivals\n",
                 n.upper_changed, n.upper_changed + n.upper_kept);

@@ -70,8 +70,8 @@ def without_fields(architecture, text, fields):
 
 def inline_switches(architecture, text):
     """The bytes of each inline switch: those before and after the jump that leaves, and the one that never runs."""
-    leave, before, after = {"aarch64": (bytes.fromhex("20021fd6000020d4"), 60, 4),
-                            "x86_64": (bytes.fromhex("ffe20f0b"), 46, 4)}[architecture]
+    leave, before, after = {"aarch64": (bytes.fromhex("20021fd6000020d4"), 52, 4),
+                            "x86_64": (bytes.fromhex("ffe20f0b"), 40, 4)}[architecture]
     begin = {"aarch64": bytes.fromhex("09"), "x86_64": bytes.fromhex("488d05")}[architecture]
     found, at = [], text.find(leave)
     while at != -1:

@@ -77,14 +77,18 @@ transfer pass_on(transfer arrived) {
     return arrived;
 }
 
-[[gnu::noinline]] void exchange(control_block& block) {
-    weft::detail::switch_to(block);
+[[gnu::noinline]] void resume(control_block& block) {
+    weft::detail::switch_to_fiber(block);
+}
+
+[[gnu::noinline]] void suspend(control_block& block) {
+    weft::detail::switch_to_resumer(block);
 }
 
 void echo_block(void* block) {
     for (;;) {
         ++turns;
-        exchange(*static_cast<control_block*>(block));
+        suspend(*static_cast<control_block*>(block));
     }
 }
 
@@ -99,7 +103,7 @@ void echo_block(void* block) {
 
     control_block block;
     weft::detail::make_control_block(block, top_of(2), stack_size, &echo_block, &block);
-    for (int i = 0; i != 3; ++i) exchange(block);
+    for (int i = 0; i != 3; ++i) resume(block);
     if (turns != 9) fail("the inline switch does not work");
 
     weft::fiber fiber{[](weft::fiber_ref self) {
@@ -188,7 +192,7 @@ void enforce_landing_pads() {
     control_block block;
     weft::detail::make_control_block(block, top_of(0), stack_size, &echo_block, &block);
     if (!guarded_function(&weft_make_context) || !guarded_function(&weft_jump_context) ||
-        !guarded_function(&weft_ontop_context) || !guarded_function(&exchange) ||
+        !guarded_function(&weft_ontop_context) || !guarded_function(&resume) || !guarded_function(&suspend) ||
         !guarded_function(&weft::detail::make_control_block) ||
         !guarded(reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(block.program_counter) & 0xffffffffffff)))
         fail("the switch lies outside of the guarded text");
@@ -247,7 +251,7 @@ context suspended(int stack) {
 
 void suspend_block(control_block& block, int stack) {
     weft::detail::make_control_block(block, top_of(stack), stack_size, &echo_block, &block);
-    exchange(block);
+    resume(block);
 }
 
 void jump_to_unsigned_pc() {
@@ -290,7 +294,7 @@ void switch_to_unsigned_pc() {
     control_block block;
     suspend_block(block, 0);
     block.program_counter = unsigned_address(block.stack_pointer);
-    exchange(block);
+    resume(block);
 }
 
 void switch_to_pc_of_another_stack() {
@@ -301,7 +305,7 @@ void switch_to_pc_of_another_stack() {
         suspend_block(other, stack);
         if (one.program_counter == other.program_counter) continue;
         other.program_counter = one.program_counter;
-        exchange(other);
+        resume(other);
         return;
     }
 }
@@ -310,14 +314,14 @@ void switch_to_new_block_with_unsigned_pc() {
     control_block block;
     weft::detail::make_control_block(block, top_of(0), stack_size, &echo_block, &block);
     block.program_counter = unsigned_address(block.stack_pointer);
-    exchange(block);
+    resume(block);
 }
 
 void switch_to_new_block_with_unsigned_entry() {
     control_block block;
     weft::detail::make_control_block(block, top_of(0), stack_size, &echo_block, &block);
-    block.frame_pointer = unsigned_address(block.stack_pointer);
-    exchange(block);
+    block.fiber_frame_pointer = unsigned_address(block.stack_pointer);
+    resume(block);
 }
 
 void test_pac() {

@@ -13,10 +13,10 @@ from toolchain import ASSEMBLY, ROOT, BuildError, Toolchain, run
 # A translation unit whose only contents are inline switches.
 INLINE = """
 #include <weft/detail/switch.hpp>
-void one(weft::detail::control_block& block) { weft::detail::switch_to(block); }
+void one(weft::detail::control_block& block) { weft::detail::switch_to_fiber(block); }
 long two(weft::detail::control_block& block, long a, double b) {
-    weft::detail::switch_to(block);
-    weft::detail::switch_to(block);
+    weft::detail::switch_to_resumer(block);
+    weft::detail::switch_to_fiber(block);
     return a + static_cast<long>(b);
 }
 """

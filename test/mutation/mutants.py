@@ -68,10 +68,16 @@ def neighbour(register):
 
 REGISTER = re.compile(r"(?<![\w.])(?:[xwd]\d+|[re](?:[abcd]x|bp|si|di)|r\d+)(?!\w)")
 NAMED_OFFSET = re.compile(r"\bWEFT_(?:AARCH64|X86_64)_\w+(?: \+ 8)?")
-NUMBER_OFFSET = re.compile(r"(?<=, #)\d+(?=\])|(?<![\w.#$-])\d+(?=\(%)|(?<=%rcx, )0(?=\\n)|(?<=x9, )0(?=\\n)")
+NUMBER_OFFSET = re.compile(r"(?<=, #)\d+(?=\])|(?<![\w.#$+-])\d+(?=\(%)|(?<=%rcx, )0(?=\\n)|(?<=x9, )0(?=\\n)")
 # A register that every function preserves, and that the inline switch tells the compiler it does not.
 CLOBBER = re.compile(r', *\n? *"(x2[0-8]|x30|v[89]|v1[0-5]|r1[2-5])"(?=[, \n])')
 NO_OFFSET = re.compile(r"(?<=\[x0)(?=\])")
+# An offset that the inline switch is given for its direction.
+OPERAND = re.compile(r"%c\[(leaving|arriving)\](?:\+8)?")
+OTHER = {"leaving": "arriving", "arriving": "leaving"}
+ESCAPED = re.compile(r"(?<=[ ,])(?:0x[0-9a-f]+|\d+)(?=,)")
+# The two directions: who leaves, who arrives.
+DIRECTION = re.compile(r"^ +switch_through<(offsetof\([^)]*\)), (offsetof\([^)]*\))>\(block\);$", re.M)
 
 
 def mutants(file, text):
@@ -112,12 +118,30 @@ def mutants(file, text):
             for by in (8, 16, -8, -16):
                 yield mutant(site, f"`{site.text}` with {match[0]} {by:+d}",
                              (site.first + match.start(), site.first + match.end(), f"{match[0]} {'+' if by > 0 else '-'} {abs(by)}"))
+        for match in OPERAND.finditer(body):
+            first, last = site.first + match.start(), site.first + match.end()
+            for by in (8, 16, -8, -16):
+                yield mutant(site, f"`{site.text}` with {match[0]} {by:+d}", (first, last, f"{match[0]}{by:+d}"))
+            yield mutant(site, f"`{site.text}` with {OTHER[match[1]]} for {match[1]}",
+                         (first, last, match[0].replace(match[1], OTHER[match[1]])))
+        for match in ESCAPED.finditer(body) if site.text.startswith(".cfi_escape") else ():
+            yield mutant(site, f"`{site.text}` with {match[0]} +1",
+                         (site.first + match.start(), site.first + match.end(), str(int(match[0], 0) + 1)))
         for pattern in (NUMBER_OFFSET, NO_OFFSET):
             for match in pattern.finditer(body):
                 for by in (8, 16, -8, -16):
                     number = str(int(match[0] or 0) + by)
                     yield mutant(site, f"`{site.text}` with offset {match[0] or 0} {by:+d}",
                                  (site.first + match.start(), site.first + match.end(), number if match[0] else f", #{number}"))
+
+    for match in DIRECTION.finditer(text):
+        scope = HEADER_SCOPE.findall(text[:match.start()])[-1][1]
+        leaving, arriving = match[1], match[2]
+        names_of = [re.search(r", (\w+)", offset)[1] for offset in (leaving, arriving)]
+        site = Instruction(scope, f"{names_of[0]}, {names_of[1]}", *match.span(), True)
+        for operation, first, second in (("exchange {0} and {1}", arriving, leaving),
+                                         ("{1} for {0}", arriving, arriving), ("{0} for {1}", leaving, leaving)):
+            yield mutant(site, operation.format(*names_of), (*match.span(1), first), (*match.span(2), second))
 
     if is_header:
         for match in CLOBBER.finditer(text, text.index("asm volatile")):

@@ -125,12 +125,33 @@ void* mailbox;
     return value;
 }
 
+// The register of the block's address is not changed: compilers fetch the address from there afterwards.
+[[gnu::always_inline]] inline void* block_address_now() {
+    void* value;
+#if defined(__aarch64__)
+    asm volatile("mov %0, x0" : "=r"(value));
+#else
+    asm volatile("movq %%rdi, %0" : "=r"(value));
+#endif
+    return value;
+}
+
+struct to_fiber {
+    [[gnu::always_inline]] static void run(weft::detail::control_block& b) { weft::detail::switch_to_fiber(b); }
+};
+struct to_resumer {
+    [[gnu::always_inline]] static void run(weft::detail::control_block& b) { weft::detail::switch_to_resumer(b); }
+};
+
+// Does as little as it can: a register that is used here is saved here, whatever the switch says of it.
+template <class Direction>
 [[gnu::noinline]] transfer inline_jump(context to, void* data) {
     mailbox = data;
     const volatile std::uint64_t own = frame_pointer_now();
-    weft::detail::switch_to(*static_cast<weft::detail::control_block*>(to));
+    Direction::run(*static_cast<weft::detail::control_block*>(to));
+    void* const address = block_address_now();
     expect("the frame pointer after the inline switch", frame_pointer_now(), std::uint64_t{own});
-    return {to, mailbox};
+    return {address, mailbox};
 }
 
 // Switches with random registers and checks that they are back when control is. `arrives`: what the other side gets.
@@ -148,14 +169,19 @@ transfer go(side& own, const side& other, void* function, context to, void* data
     expect("sp", found.stack_pointer, own.registers.loaded.stack_pointer);
     expect_preserved(found, own.registers.loaded);
     expect_control(found, own.registers.loaded, other.registers.loaded, inlined);
-    if (!inlined) expect_untouched(found);
+    if (inlined)
+        expect("the block's address after the inline switch", arrived.from, static_cast<context>(&block));
+    else
+        expect_untouched(found);
     expect("what arrived", arrived.data, other.sent);
     return arrived;
 }
 
 transfer jump(side& own, const side& other, context to, void* data) {
+    transfer (*const inline_function)(context, void*) =
+        &own == &outside ? &inline_jump<to_fiber> : &inline_jump<to_resumer>;
     void* const function =
-        inlined ? reinterpret_cast<void*>(&inline_jump) : reinterpret_cast<void*>(&weft_jump_context);
+        inlined ? reinterpret_cast<void*>(inline_function) : reinterpret_cast<void*>(&weft_jump_context);
     return go(own, other, function, to, data, nullptr, data);
 }
 
@@ -197,6 +223,8 @@ void expect_memory_above() {
         expect("memory above the stack", *b, std::byte{0xa5});
 }
 
+[[maybe_unused]] constexpr std::uint16_t usual_x87 = 0x037f;
+
 context make(std::size_t cut, void (*entry)(transfer) = &registers_entry) {
     void* const given = new_stack(cut);
 #if defined(__x86_64__)
@@ -204,7 +232,6 @@ context make(std::size_t cut, void (*entry)(transfer) = &registers_entry) {
     const std::uint32_t mxcsr = 0x1f80 | 0x2000;
     const std::uint16_t x87 = 0x037f | 0x0800;
     const std::uint32_t usual_mxcsr = 0x1f80;
-    const std::uint16_t usual_x87 = 0x037f;
     creator.mxcsr = mxcsr;
     creator.x87_control = x87;
     asm volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(mxcsr), "m"(x87) : "memory");
@@ -254,6 +281,81 @@ void walk_inline(std::size_t cut) {
     expect_memory_above();
 }
 
+#if defined(__x86_64__)
+// The x87 control word is written only if the two contexts disagree about it, and whether they do has to come from the two
+// words in their frames. So here they disagree, and everything else that could be taken for one of the words says that they
+// agree: the flags, ecx, the other registers in the frames, the memory below, what the argument points to.
+extern "C" transfer registers_mislead(context to, void* data, transfer (*call)(transfer), std::uint64_t words);
+asm(R"(
+    .text
+registers_mislead:
+    pushq   %rbx
+    pushq   %rbp
+    pushq   %r12
+    pushq   %r13
+    pushq   %r14
+    pushq   %r15
+    subq    $8, %rsp
+    movq    %rcx, %rbx
+    movq    %rcx, %rbp
+    movq    %rcx, %r12
+    movq    %rcx, %r13
+    movq    %rcx, %r14
+    movq    %rcx, %r15
+    leaq    -256(%rsp), %rax
+1:  movq    %rcx, (%rax)
+    addq    $8, %rax
+    cmpq    %rsp, %rax
+    jne     1b
+    testq   %rdx, %rdx
+    jne     2f
+    cmpq    %rsp, %rsp
+    call    weft_jump_context
+    jmp     3f
+2:  cmpq    %rsp, %rsp
+    call    weft_ontop_context
+3:  addq    $8, %rsp
+    popq    %r15
+    popq    %r14
+    popq    %r13
+    popq    %r12
+    popq    %rbp
+    popq    %rbx
+    ret
+)");
+
+std::uint16_t x87_now() {
+    std::uint16_t now;
+    asm volatile("fnstcw %0" : "=m"(now));
+    return now;
+}
+
+constexpr std::uint64_t four_times(std::uint16_t word) {
+    return word * 0x0001'0001'0001'0001U;
+}
+
+std::uint16_t x87_seen;
+void note_x87(transfer t) {
+    for (;;) {
+        x87_seen = x87_now();
+        t = registers_mislead(t.from, nullptr, nullptr, four_times(usual_x87));
+    }
+}
+
+void only_x87_differs() {
+    context to = make(0, &note_x87);
+    const std::uint16_t other = creator.x87_control;
+    std::uint64_t misleading[8];
+    for (std::uint64_t& words : misleading) words = four_times(other);
+    for (int i = 0; i != 6; ++i) {
+        transfer (*const call)(transfer) = i % 2 == 0 ? nullptr : +[](transfer t) { return t; };
+        to = registers_mislead(to, misleading, call, four_times(other)).from;
+        expect("x87 control word of a context that disagrees", x87_seen, other);
+        expect("x87 control word afterwards", x87_now(), usual_x87);
+    }
+}
+#endif
+
 // A context whose function returns has nowhere to go: the process aborts.
 void entry_that_returns() {
     const pid_t child = ::fork();
@@ -271,6 +373,9 @@ void entry_that_returns() {
 } // namespace
 
 int main() {
+#if defined(__x86_64__)
+    only_x87_differs();
+#endif
     for (const std::size_t cut : {0, 1, 8, 15}) {
         walk_out_of_line(cut);
         walk_inline(cut);

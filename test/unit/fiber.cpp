@@ -319,6 +319,75 @@ BOOST_AUTO_TEST_CASE(the_rounding_mode_stays_the_threads) {
 }
 #endif
 
+// What a compiler must not compute before, or move over a switch.
+[[gnu::noinline]] double third() {
+    volatile double one = 1.0, three = 3.0;
+    return one / three;
+}
+
+BOOST_AUTO_TEST_CASE(a_rounding_mode_of_its_own) {
+    const at_exit_of_scope nearest{[] { std::fesetround(FE_TONEAREST); }};
+    std::fesetround(FE_UPWARD);
+    const double up = third();
+    std::fesetround(FE_DOWNWARD);
+    const double down = third();
+    BOOST_REQUIRE(up != down);
+
+    std::vector<int> modes;
+    std::vector<double> thirds;
+    const auto note = [&] {
+        modes.push_back(std::fegetround());
+        thirds.push_back(third());
+    };
+    fiber f{weft::fiber_options{.floating_point = weft::fp_env::per_fiber}, [&](fiber_ref self) {
+                note(); // its creator's
+                std::fesetround(FE_UPWARD);
+                for (int n = 0; n < 3; ++n) {
+                    self.suspend();
+                    note();
+                }
+                std::fesetround(FE_TOWARDZERO);
+            }};
+    std::fesetround(FE_TONEAREST);
+    for (int n = 0; n < 2; ++n) {
+        f.resume();
+        BOOST_TEST(std::fegetround() == FE_TONEAREST);
+    }
+    int elsewhere = -1;
+    std::thread{[&] {
+        std::fesetround(FE_TOWARDZERO);
+        f.resume();
+        elsewhere = std::fegetround();
+    }}.join();
+    BOOST_TEST(elsewhere == FE_TOWARDZERO);
+    fiber outer{[&] { // a fiber without its own sees that of its thread
+        BOOST_TEST(std::fegetround() == FE_TONEAREST);
+        f.resume();
+        BOOST_TEST(std::fegetround() == FE_TONEAREST);
+    }};
+    outer.resume();
+    BOOST_TEST(f.done());
+    BOOST_TEST(std::fegetround() == FE_TONEAREST);
+    BOOST_TEST((modes == std::vector{FE_DOWNWARD, FE_UPWARD, FE_UPWARD, FE_UPWARD}));
+    BOOST_TEST((thirds == std::vector{down, up, up, up}));
+}
+
+BOOST_AUTO_TEST_CASE(a_rounding_mode_of_its_own_while_it_is_unwound) {
+    const at_exit_of_scope nearest{[] { std::fesetround(FE_TONEAREST); }};
+    int seen = -1;
+    {
+        fiber f{std::allocator_arg, weft::default_stack_allocator{},
+                weft::fiber_options{.floating_point = weft::fp_env::per_fiber}, [&](fiber_ref self) {
+                    const at_exit_of_scope look{[&] { seen = std::fegetround(); }};
+                    std::fesetround(FE_UPWARD);
+                    self.suspend();
+                }};
+        f.resume();
+    }
+    BOOST_TEST(seen == FE_UPWARD);
+    BOOST_TEST(std::fegetround() == FE_TONEAREST);
+}
+
 BOOST_AUTO_TEST_SUITE_END()
 
 // ---------------------------------------------------------------------------------------------------------------------

@@ -170,7 +170,10 @@ template <std::size_t Size>
 static void fill(transfer t) { // its entry
     volatile char first[Size];
     volatile char second[Size];
-    for (std::size_t i = 0; i < Size; ++i) first[i] = second[i] = static_cast<char>(i);
+    for (std::size_t i = 0; i < Size; ++i) {
+        second[i] = static_cast<char>(i);
+        first[i] = second[i];
+    }
     weft::jump_context(t.from, const_cast<char*>(first));
 }
 
@@ -359,9 +362,13 @@ struct by_ontop {
         peer = weft::ontop_context(peer, nullptr, [](transfer t) { return t; }).from;
     }
 };
-struct by_block {
+struct to_fiber {
     weft::detail::control_block& block;
-    void operator()() { weft::detail::switch_to(block); }
+    void operator()() { weft::detail::switch_to_fiber(block); }
+};
+struct to_resumer {
+    weft::detail::control_block& block;
+    void operator()() { weft::detail::switch_to_resumer(block); }
 };
 
 // More live values than there are callee-saved registers; all of them change between two switches.
@@ -433,13 +440,13 @@ BOOST_AUTO_TEST_CASE(live_values_survive_the_inline_switch) {
         peer.block, s.top(), raw_stack::size,
         [](void* argument) {
             auto& me = *static_cast<churning_block*>(argument);
-            me.result.digest = churn(99, rounds, by_block{me.block});
+            me.result.digest = churn(99, rounds, to_resumer{me.block});
             me.result.ended = true;
-            weft::detail::switch_to(me.block);
+            weft::detail::switch_to_resumer(me.block);
         },
         &peer);
-    weft::detail::switch_to(peer.block);
-    const double mine = churn(1234567, rounds, by_block{peer.block});
+    weft::detail::switch_to_fiber(peer.block);
+    const double mine = churn(1234567, rounds, to_fiber{peer.block});
     BOOST_TEST(peer.result.ended);
     BOOST_TEST(mine == churn(1234567, rounds, no_switch{}));
     BOOST_TEST(peer.result.digest == churn(99, rounds, no_switch{}));
@@ -544,11 +551,11 @@ BOOST_AUTO_TEST_CASE(the_inline_switch_leaves_them_to_the_thread) {
             auto& inside = *static_cast<mode_block*>(argument);
             inside.seen = modes::now();
             set_rounding(FE_UPWARD);
-            weft::detail::switch_to(inside.block);
+            weft::detail::switch_to_resumer(inside.block);
         },
         &m);
     const modes down = set_rounding(FE_DOWNWARD);
-    weft::detail::switch_to(m.block);
+    weft::detail::switch_to_fiber(m.block);
     const modes after = modes::now();
     const modes up = set_rounding(FE_UPWARD);
     set_rounding(FE_TONEAREST);
@@ -562,7 +569,21 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(control_blocks)
 
 using weft::detail::control_block;
-using weft::detail::switch_to;
+using weft::detail::switch_to_fiber;
+using weft::detail::switch_to_resumer;
+
+// A block that any flow may take: its switches alternate between the two directions, whoever makes them.
+struct shared_block {
+    control_block block;
+    bool holds_fiber = true;
+
+    void exchange() {
+        if (std::exchange(holds_fiber, !holds_fiber))
+            switch_to_fiber(block);
+        else
+            switch_to_resumer(block);
+    }
+};
 
 struct block_facts {
     control_block block;
@@ -575,7 +596,7 @@ struct block_facts {
     void** const frame = opaque(static_cast<void**>(__builtin_frame_address(0)));
     facts.frame = reinterpret_cast<std::uintptr_t>(frame);
     facts.caller_frame = *frame;
-    switch_to(facts.block);
+    switch_to_resumer(facts.block);
 }
 
 BOOST_AUTO_TEST_CASE(the_entry_begins_aligned_and_ends_the_frame_chain) {
@@ -583,7 +604,7 @@ BOOST_AUTO_TEST_CASE(the_entry_begins_aligned_and_ends_the_frame_chain) {
         const raw_stack s;
         block_facts facts{{}, 1, &facts};
         weft::detail::make_control_block(facts.block, s.top() - shift, raw_stack::size - shift, report_fiber_entry, &facts);
-        switch_to(facts.block);
+        switch_to_fiber(facts.block);
         BOOST_TEST(facts.frame % 16 == 0u);
 #if WEFT_SWITCH_NATIVE
         BOOST_TEST(facts.caller_frame == nullptr);
@@ -592,31 +613,30 @@ BOOST_AUTO_TEST_CASE(the_entry_begins_aligned_and_ends_the_frame_chain) {
 }
 
 struct pair_of_flows {
-    control_block a, b;
+    shared_block a, b;
     std::string trace;
-    bool crossed;
 };
 
 void flow_b(void* argument) {
     auto& p = *static_cast<pair_of_flows*>(argument);
     p.trace += "b ";
-    switch_to(p.a); // to the main flow, over the head of the first
+    p.a.exchange(); // to the main flow, over the head of the first
     p.trace += "b ";
-    switch_to(p.b);
+    p.b.exchange();
 }
 
 void flow_a(void* argument) {
     auto& p = *static_cast<pair_of_flows*>(argument);
     p.trace += "a ";
-    switch_to(p.b);
+    p.b.exchange();
     p.trace += "a ";
-    switch_to(p.a);
+    p.a.exchange();
 }
 
 pair_of_flows* start_pair(const raw_stack& first, const raw_stack& second, pair_of_flows& p) {
-    weft::detail::make_control_block(p.a, first.top(), raw_stack::size, flow_a, &p);
-    weft::detail::make_control_block(p.b, second.top(), raw_stack::size, flow_b, &p);
-    switch_to(p.a);
+    weft::detail::make_control_block(p.a.block, first.top(), raw_stack::size, flow_a, &p);
+    weft::detail::make_control_block(p.b.block, second.top(), raw_stack::size, flow_b, &p);
+    p.a.exchange();
     p.trace += "main ";
     return &p;
 }
@@ -625,7 +645,7 @@ BOOST_AUTO_TEST_CASE(nested) {
     const raw_stack first, second;
     pair_of_flows p{};
     start_pair(first, second, p);
-    switch_to(p.a); // where it was left: in the second flow
+    p.a.exchange(); // where it was left: in the second flow
     p.trace += "main";
     BOOST_TEST(p.trace == "a b main b a main");
 }
@@ -634,7 +654,7 @@ BOOST_AUTO_TEST_CASE(crossing) {
     const raw_stack first, second;
     pair_of_flows p{};
     start_pair(first, second, p);
-    switch_to(p.b); // the first flow waits there; it goes on to the second through its own block
+    p.b.exchange(); // the first flow waits there; it goes on to the second through its own block
     p.trace += "main";
     BOOST_TEST(p.trace == "a b main a b main");
 }
@@ -650,7 +670,7 @@ struct puzzle {
     };
 
     std::array<raw_stack, 8> stacks;
-    std::array<control_block, 8> blocks;
+    std::array<shared_block, 8> blocks;
     std::array<flow, 8> flows;
     std::array<std::size_t, 8> held; // which flow each block holds; 8 is the main one
     std::size_t running = 8;
@@ -662,7 +682,7 @@ struct puzzle {
         for (std::size_t n = 0; n < 8; ++n) {
             flows[n] = {this, n};
             held[n] = n;
-            weft::detail::make_control_block(blocks[n], stacks[n].top(), raw_stack::size, start, &flows[n]);
+            weft::detail::make_control_block(blocks[n].block, stacks[n].top(), raw_stack::size, start, &flows[n]);
         }
     }
 
@@ -684,7 +704,7 @@ struct puzzle {
                     if (held[n] == 8) through = n;
             running = std::exchange(held[through], me);
             ++hops, ++whole, real += 0.5;
-            switch_to(blocks[through]);
+            blocks[through].exchange();
         }
     }
 };

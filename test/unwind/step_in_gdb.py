@@ -286,12 +286,14 @@ def step_through_make():
 
 
 def step_through_inline(switch, leaving_chain, block, arriving_function, arriving):
-    """The inline switch, in the function `switch`, to the context in `block`, which is left in `arriving_function`."""
+    """The inline switch, in the function `switch`, to the context in `block`, which was left in `arriving_function`. The
+    block has {sp, pc}, the fiber's {frame pointer, base register}, and the resumer's."""
     run_to(f"*{switch}")
     fill_callee_saved()
     leaving = Caller.leaving(leaving_chain)
     left_other_stack = on_other_stack()
-    sp, pc, fp, base = (word(block + 8 * n) for n in range(4))
+    sp, pc = (word(block + 8 * n) for n in (0, 1))
+    fp, base = (word(block + 8 * n) for n in ((2, 3) if switch == "main_switches" else (4, 5)))
     names = {switch, arriving_function}
     seen_arriving = False
 

@@ -2,7 +2,8 @@
 
 // What step_in_gdb.py steps through: every kind of switch, between functions whose names say on which stack they run.
 // The functions that switch leave nothing of their own in the callee-saved registers, so the debugger may fill those
-// with a pattern at the switch and look for it from every instruction on.
+// with a pattern at the switch and look for it from every instruction on. They save all of them, so that after the
+// hand-over an unwinder which still believes in the frame that was left finds a wrong value.
 
 #include <weft/detail/control_block.hpp>
 #include <weft/detail/switch.hpp>
@@ -76,7 +77,8 @@ APART transfer main_calls_on_top(context to, void* data) {
 }
 
 APART void fiber_switches(control_block& block) {
-    weft::detail::switch_to(block);
+    weft::detail::switch_to_resumer(block);
+    FORGET_CALLEE_SAVED();
 }
 
 APART void fiber_suspends(control_block& block) {
@@ -92,7 +94,8 @@ void fiber_begins(void* block) {
 }
 
 APART void main_switches(control_block& block) {
-    weft::detail::switch_to(block);
+    weft::detail::switch_to_fiber(block);
+    FORGET_CALLEE_SAVED();
 }
 
 APART void main_resumes(control_block& block) {

@@ -8,14 +8,17 @@
 namespace weft::detail {
 inline namespace WEFT_CONTEXT_ABI {
 
-/// One suspended flow of control, as the inline switch leaves it. switch_to(block) exchanges the running flow with the
-/// one in the block: the block of a suspended fiber holds the fiber, the block of a running one holds its resumer.
+/// The suspended one of two flows of control, a fiber and its resumer, as the inline switch leaves it. A switch exchanges
+/// the running flow with the one in the block: the block of a suspended fiber holds the fiber, the block of a running one
+/// holds its resumer. Each flow has its own place for the two registers which then need no exchange but a store and a load.
 struct control_block {
 #if WEFT_SWITCH_NATIVE
     void* stack_pointer;
     void* program_counter; // AArch64 with PAC: signed with stack_pointer
-    void* frame_pointer;   // x29, rbp
-    void* base_register;   // x19, rbx: compilers may address the frame through it, so it cannot be declared clobbered
+    void* fiber_frame_pointer;   // x29, rbp
+    void* fiber_base_register;   // x19, rbx: compilers may address the frame through it, so it cannot be declared clobbered
+    void* resumer_frame_pointer;
+    void* resumer_base_register;
 #else
     void* context; // of Boost.Context
     void* entry_function;
@@ -23,7 +26,7 @@ struct control_block {
 #endif
 };
 
-/// Makes a block whose first switch calls `entry(argument)` on the stack that ends below `stack_top` (16-byte aligned).
+/// Makes a block whose first switch, to the fiber, calls `entry(argument)` on the stack that ends below `stack_top` (16-byte aligned).
 /// `entry` must not return and no exception may leave it.
 WEFT_API void make_control_block(control_block& block, void* stack_top, std::size_t size, void (*entry)(void*),
                                  void* argument) noexcept;

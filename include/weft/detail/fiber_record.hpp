@@ -4,8 +4,10 @@
 #include <weft/detail/config.hpp>
 #include <weft/detail/control_block.hpp>
 #include <weft/detail/exception_state.hpp>
+#include <weft/detail/fp_state.hpp>
 #include <weft/detail/sanitizer.hpp>
 #include <weft/detail/switch.hpp>
+#include <weft/detail/thread_state.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -16,11 +18,14 @@ namespace weft::detail {
 struct fiber_record;
 struct fiber_access; // lets the rest of weft see the record of a fiber
 
-enum class fiber_status : std::uint8_t {
-    prepared,  // its body has not begun
-    suspended, // it waits in suspend()
-    running,   // it has control, or has resumed a fiber that has
-    done,      // its body has ended
+/// What a fiber is doing: flags, chosen so that what resume() and suspend() ask is one comparison with zero.
+enum fiber_state : std::uint32_t {
+    running = 0,           // and nothing else
+    suspended = 1,         // it waits in suspend(), or its body has not begun
+    done = 2,              // its body has ended
+    unwinding = 4,         // while it runs: it is being destroyed, suspend() throws forced_unwind
+    has_inner = 8,         // while it runs: it has resumed a fiber, which has control or has suspended both
+    plainly = 0x8000'0000, // while it is suspended: nothing but its registers must be put back (the sign of the word)
 };
 
 /// What a fiber's type knows and the rest of weft does not.
@@ -32,105 +37,88 @@ struct fiber_operations {
 
 /// One fiber; lies at the top of its own stack. What every resume touches is in the first 64 bytes.
 struct alignas(64) fiber_record {
-    control_block context;      // the fiber's while it is suspended, its resumer's while it runs
-    exception_state exceptions; // the fiber's while it is suspended (empty while it runs)
-    fiber_record* inner = nullptr; // the fiber this one has resumed and that has not come back, if any
-    fiber_record* outer = nullptr; // the fiber that resumed this one, if one did
-
-    fiber_status status = fiber_status::prepared;
-    bool unwinding = false; // it is being destroyed: suspend() throws forced_unwind
+    control_block context; // the fiber's while it is suspended, its resumer's while it runs
+    std::uint32_t state = suspended | plainly; // of fiber_state
+    bool started = false;
+    bool own_fp = false;     // fp_env::per_fiber
     void* message = nullptr; // what it says to its resumer: for generators and the bridge
-    void* driver = nullptr;  // the coroutine that drives it, if one does: for the bridge
+
+    fiber_record* inner = nullptr; // the fiber this one has resumed and that has not come back, if any
+    fiber_record* outer = nullptr; // the fiber that resumed this one, if one did, until it comes back
+    exception_state exceptions; // the fiber's while it is suspended (empty while it runs)
+    void* driver = nullptr;     // the coroutine that drives it, if one does: for the bridge
     const fiber_operations* operations = nullptr;
     std::exception_ptr failure; // what left the body
+    fp_state fp{};              // with own_fp: the fiber's while it is suspended
     sanitizer_fiber sanitizer;
 };
-
-/// What weft knows of a thread.
-struct thread_state {
-    fiber_record* current = nullptr;       // the innermost running fiber
-    exception_state* exceptions = nullptr; // the thread's, cached
-};
-
-/// The running thread's state. Out of line, and never folded by a compiler: after a switch the thread may be another
-/// one, so an address got before it is worth nothing.
-WEFT_API thread_state& this_thread() noexcept;
 
 /// Gives the record its first context: resuming it will call operations->run on the memory that ends below `stack_top`.
 inline namespace WEFT_CONTEXT_ABI {
 WEFT_API void prepare(fiber_record& fiber, void* stack_top, const void* lowest, const fiber_operations& operations) noexcept;
 }
 
+/// The fiber, which has not run, gets floating-point control words of its own: for now a copy of the thread's.
+inline void give_own_fp(fiber_record& fiber) noexcept {
+    fiber.own_fp = true;
+    fiber.fp = fp_state::read();
+    fiber.state = suspended; // not plainly
+}
+
 /// Unwinds the body if it is suspended, then releases the record. Terminates if the fiber is running.
 WEFT_API void destroy(fiber_record& fiber) noexcept;
 
+// The ways with more questions, out of line. What resume() and suspend() do inline is enough for a fiber that is merely
+// suspended or running, is resumed by no other fiber, and while nobody is handling an exception.
+
+/// resume() by a fiber.
+WEFT_API void resume_from_fiber(fiber_record& fiber);
+/// resume() of any fiber.
+WEFT_API void resume_with_care(fiber_record& fiber);
+/// The end of resume(): `fiber` has left control not just by a suspension.
+WEFT_API void came_back_with_care(fiber_record& fiber);
+/// suspend() of a fiber that is not just running: returns if it may go on.
+WEFT_API void check_suspend(const fiber_record& fiber);
+
 [[noreturn]] WEFT_API void throw_not_resumable(const fiber_record* fiber);
-[[noreturn]] WEFT_API void throw_not_running();
-[[noreturn]] WEFT_API void throw_forced_unwind(fiber_record& fiber);
-[[noreturn]] WEFT_API void throw_failure(fiber_record& fiber);
 
-inline fiber_record& innermost(fiber_record& fiber) noexcept {
-    fiber_record* last = &fiber;
-    while (last->inner) last = last->inner;
-    return *last;
-}
-
-/// Runs `fiber` until it suspends or ends. On the resumer's stack. Does not look at what left the body.
-/// \pre it is prepared or suspended.
-inline void switch_to_fiber(fiber_record& fiber) noexcept {
-    thread_state* thread = &this_thread();
-    fiber_record* const outer = thread->current;
-    fiber_record& last = innermost(fiber); // where it was suspended: itself, or a fiber it had resumed
-    fiber.outer = outer;
-    if (outer) outer->inner = &fiber;
-    thread->current = &last;
-
-    exception_state mine = *thread->exceptions;
-    if (mine.any() || fiber.exceptions.any()) {
-        *thread->exceptions = fiber.exceptions;
-        fiber.exceptions = {};
-    }
-    fiber.status = fiber_status::running;
+/// Runs `fiber` until it suspends or ends. On the resumer's stack.
+/// \throws what left the body; fiber_error if it is neither prepared nor suspended.
+WEFT_ALWAYS_INLINE void resume(fiber_record& fiber) {
+    thread_state& thread = this_thread();
+    if (!(fiber.state & plainly) || thread.exceptions->any()) [[unlikely]]
+        return resume_with_care(fiber);
+    if (thread.current) return resume_from_fiber(fiber);
+    thread.current = &fiber;
+    fiber.state = running;
 
     departure d;
-    d.to_fiber(fiber.sanitizer, last.sanitizer);
-    switch_to(fiber.context);
+    d.to_fiber(fiber.sanitizer, fiber.sanitizer);
+    switch_to_fiber(fiber.context);
     d.back_in_resumer();
 
-    if (outer) { // a resumer that is a fiber itself may have come to another thread meanwhile
-        thread = &this_thread();
-        outer->inner = nullptr;
-    }
-    thread->current = outer;
-    if (mine.any() || thread->exceptions->any()) {
-        fiber.exceptions = *thread->exceptions;
-        *thread->exceptions = mine;
-    }
-}
-
-/// As above, and rethrows what left the body.
-inline void resume(fiber_record& fiber) {
-    switch_to_fiber(fiber);
-    if (fiber.failure) [[unlikely]]
-        throw_failure(fiber);
+    thread_state& now = still_this_thread(thread);
+    now.current = nullptr;
+    if (fiber.state != running || now.exceptions->any()) [[unlikely]]
+        return came_back_with_care(fiber);
+    fiber.state = suspended | plainly;
 }
 
 /// Suspends `fiber` to its resumer, from its own stack or from that of a fiber it has resumed. Returns when it is
 /// resumed, possibly on another thread.
-/// \throws forced_unwind if the fiber is being destroyed.
-/// \pre it is running, on this thread.
-inline void suspend(fiber_record& fiber) {
-    if (fiber.unwinding) [[unlikely]]
-        throw_forced_unwind(fiber);
-    fiber.status = fiber_status::suspended;
+/// \throws forced_unwind if the fiber is being destroyed; fiber_error if it is not running.
+/// \pre called on the thread it runs on.
+WEFT_ALWAYS_INLINE void suspend(fiber_record& fiber) {
+    if (fiber.state != running) [[unlikely]]
+        check_suspend(fiber);
     departure d;
     d.to_resumer(fiber.sanitizer, false);
-    switch_to(fiber.context);
+    switch_to_resumer(fiber.context);
     d.back_in_fiber(fiber.sanitizer);
-    if (fiber.unwinding) [[unlikely]]
-        throw_forced_unwind(fiber);
+    if (fiber.state != running) [[unlikely]]
+        check_suspend(fiber);
 }
 
-static_assert(sizeof(void*) != 8 || offsetof(fiber_record, outer) < 64, "every resume touches one cache line");
+static_assert(sizeof(void*) != 8 || offsetof(fiber_record, inner) <= 64, "every resume touches one cache line");
 
 } // namespace weft::detail

@@ -14,7 +14,7 @@
 #endif
 
 // What AddressSanitizer and ThreadSanitizer must be told when control changes stacks. Every switch is
-//     departure d;  d.to_...(...);  switch_to(block);  d.back_in_...(...);
+//     departure d;  d.to_...(...);  switch_to_...(block);  d.back_in_...(...);
 // Without a sanitizer all of it is empty; the data below are there in every build, so that the layout never differs.
 
 namespace weft::detail {

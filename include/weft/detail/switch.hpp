@@ -1,7 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-// switch_to(control_block&) of the backend this build runs on.
+// switch_to_fiber(control_block&) and switch_to_resumer(control_block&) of the backend this build runs on.
 
 #include <weft/detail/config.hpp>
 

@@ -22,10 +22,10 @@
 #if defined(__GCC_HAVE_DWARF2_CFI_ASM)
 #    define WEFT_CFI_ARRIVING                                                                                          \
         ".cfi_remember_state\n\t"                                                                                      \
-        ".cfi_def_cfa %%rcx, 0\n\t"     /* the caller's rsp is the arriving one, */                                    \
-        ".cfi_register %%rip, %%rdx\n\t" /* it continues at the arriving rip, */                                       \
-        ".cfi_register %%rbp, %%rsi\n\t" /* and these are its rbp and rbx */                                           \
-        ".cfi_register %%rbx, %%r8\n\t"
+        ".cfi_def_cfa %%rcx, 0\n\t"      /* the caller's rsp is the arriving one, */                                   \
+        ".cfi_register %%rip, %%rdx\n\t" /* it continues at the arriving rip, */                                      \
+        ".cfi_same_value %%rbp\n\t"      /* its rbp is in place; DW_CFA_expression: its rbx lies at rdi + arriving */  \
+        ".cfi_escape 0x10, 3, 2, 0x75, %c[arriving]+8\n\t" /* + 8, also when it has been loaded */
 #    define WEFT_CFI_LEAVING ".cfi_restore_state\n\t"
 #else
 #    define WEFT_CFI_ARRIVING ""
@@ -42,39 +42,52 @@
 
 namespace weft::detail {
 
-/// Exchanges the running flow of control with the one in `block`. Returns when somebody switches through the block that
-/// then holds this one, possibly on another thread: no thread-local address may be kept across it.
-/// Costs 4 loads, 4 stores and one well-predicted branch; MXCSR and the x87 control word stay the thread's.
-WEFT_ALWAYS_INLINE void switch_to(control_block& block) noexcept {
-    control_block* b = &block;
+/// Exchanges the running flow of control, whose rbp and rbx belong at `Leaving` in the block, with the one in `block`,
+/// whose own lie at `Arriving`. See the two below.
+template <std::size_t Leaving, std::size_t Arriving>
+WEFT_ALWAYS_INLINE void switch_through(control_block& block) noexcept {
+    control_block* const b = &block;
     asm volatile("leaq  1f(%%rip), %%rax\n\t"  // where we shall continue
                  "movq  0(%%rdi), %%rcx\n\t"   // the arriving rsp
                  "movq  8(%%rdi), %%rdx\n\t"   // the arriving rip
-                 "movq  16(%%rdi), %%rsi\n\t"  // the arriving rbp
-                 "movq  24(%%rdi), %%r8\n\t"   // the arriving rbx
                  "movq  %%rsp, 0(%%rdi)\n\t"   // ours go where they were
                  "movq  %%rax, 8(%%rdi)\n\t"   //
-                 "movq  %%rbp, 16(%%rdi)\n\t"  //
-                 "movq  %%rbx, 24(%%rdi)\n\t"  //
-                 WEFT_CFI_ARRIVING             //
-                 "movq  %%rsi, %%rbp\n\t"      // the arriving context's registers
-                 "movq  %%r8, %%rbx\n\t"       //
+                 "movq  %%rbp, %c[leaving](%%rdi)\n\t"
+                 "movq  %%rbx, %c[leaving]+8(%%rdi)\n\t"
+                 "movq  %c[arriving](%%rdi), %%rbp\n\t" // the arriving context's registers
+                 WEFT_CFI_ARRIVING                      //
+                 "movq  %c[arriving]+8(%%rdi), %%rbx\n\t"
                  "movq  %%rcx, %%rsp\n\t"      // now on its stack
                  "jmp   *%%rdx\n\t"            // goes on there, at its label 1 or at its entry
                  WEFT_CFI_LEAVING              //
                  "ud2\n"                       // never runs, see above
                  "1:\n\t"                      // somebody came back: rsp, rbp and rbx are ours again
                  WEFT_LANDING_PAD              //
-                 : "+D"(b)
                  :
+                 : "D"(b), [leaving] "i"(Leaving), [arriving] "i"(Arriving)
                  : "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1",
                    "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
                    "xmm14", "xmm15" WEFT_CLOBBER_AVX512, "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)",
                    "st(7)", "mm0", "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "cc", "memory");
 }
 
+/// Leaves the running flow of control, the resumer, in `block` and continues the fiber that was in it. Returns when
+/// somebody switches back through the same block, possibly on another thread: no thread-local address may be kept across
+/// it. As it is always the same block, rdi arrives as it left: a compiler that keeps the block's address there need not
+/// fetch it from a stack. Costs 4 loads, 4 stores and one well-predicted branch; MXCSR and the x87 control word stay the
+/// thread's.
+WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
+    switch_through<offsetof(control_block, resumer_frame_pointer), offsetof(control_block, fiber_frame_pointer)>(block);
+}
+
+/// The other way: leaves the fiber in `block` and continues the resumer that was in it.
+WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
+    switch_through<offsetof(control_block, fiber_frame_pointer), offsetof(control_block, resumer_frame_pointer)>(block);
+}
+
 static_assert(offsetof(control_block, stack_pointer) == 0 && offsetof(control_block, program_counter) == 8 &&
-              offsetof(control_block, frame_pointer) == 16 && offsetof(control_block, base_register) == 24);
+              offsetof(control_block, fiber_base_register) == offsetof(control_block, fiber_frame_pointer) + 8 &&
+              offsetof(control_block, resumer_base_register) == offsetof(control_block, resumer_frame_pointer) + 8);
 
 } // namespace weft::detail
 

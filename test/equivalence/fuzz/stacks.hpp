@@ -12,13 +12,18 @@
 
 namespace fuzz {
 
+/// The pool of stacks of this size. No template: a stack goes back to the pool it came from.
+inline weft::stack_pool& pool_of(std::size_t size) {
+    static weft::stack_pool small{64 * 1024}, middle{128 * 1024}, large{256 * 1024};
+    return size == 64 * 1024 ? small : size == 128 * 1024 ? middle : large;
+}
+
 /// Calls `use` with the allocator that a program has chosen; its type is one of four.
 template <class Use>
 decltype(auto) with_allocator(stack_choice choice, Use use) {
-    static weft::stack_pool small{64 * 1024}, middle{128 * 1024}, large{256 * 1024};
     switch (choice.allocator) {
     case 0: return use(weft::guarded_stack{choice.size});
-    case 1: return use((choice.size == 64 * 1024 ? small : choice.size == 128 * 1024 ? middle : large).allocator());
+    case 1: return use(pool_of(choice.size).allocator());
     case 2: return use(boost::context::fixedsize_stack{choice.size});
     default: return use(boost::context::protected_fixedsize_stack{choice.size});
     }

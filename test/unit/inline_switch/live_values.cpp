@@ -18,8 +18,11 @@ namespace {
 alignas(64) std::byte memory[256 * 1024];
 weft::detail::control_block peer;
 
-struct with_switch {
-    static void run() { weft::detail::switch_to(peer); }
+struct to_fiber {
+    static void run() { weft::detail::switch_to_fiber(peer); }
+};
+struct to_resumer {
+    static void run() { weft::detail::switch_to_resumer(peer); }
 };
 struct without_switch {
     static void run() {}
@@ -124,20 +127,21 @@ std::uint64_t all(std::uint64_t seed) {
 
 int failures = 0;
 
+template <class Switch>
 void compare(const char* where, std::uint64_t seed) {
-    if (all<with_switch>(seed) == all<without_switch>(seed)) return;
+    if (all<Switch>(seed) == all<without_switch>(seed)) return;
     std::fprintf(stderr, "%s, seed %llu: a value changed across the switch\n", where, static_cast<unsigned long long>(seed));
     ++failures;
 }
 
 void run_peer(void*) {
-    for (std::uint64_t seed = 1;; seed += 10) compare("on the fiber's stack", seed);
+    for (std::uint64_t seed = 1;; seed += 10) compare<to_resumer>("on the fiber's stack", seed);
 }
 
 } // namespace
 
 int main() {
     weft::detail::make_control_block(peer, memory + sizeof memory, sizeof memory, &run_peer, nullptr);
-    for (std::uint64_t seed = 5; seed < 5 + 2000 * 10; seed += 10) compare("on the thread's stack", seed);
+    for (std::uint64_t seed = 5; seed < 5 + 2000 * 10; seed += 10) compare<to_fiber>("on the thread's stack", seed);
     return failures != 0;
 }

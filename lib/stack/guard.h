@@ -1,0 +1,23 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+#include <cstddef>
+
+// Memory for stacks, as the allocators in this folder see the system. Sizes are multiples of the page size.
+namespace weft {
+
+/// The size of a stack that is asked for with `size`. \throws std::invalid_argument if it is too small or too large.
+std::size_t whole_pages(std::size_t size);
+
+/// Address space that takes memory when it is touched; null, with errno set, if there is none.
+void* map(std::size_t bytes) noexcept;
+void unmap(void* lowest, std::size_t bytes) noexcept;
+
+/// Makes the page at `lowest` fault. False, with errno set, if the system cannot.
+bool install_guard(void* lowest) noexcept;
+
+/// Gives the memory back and makes it fault until it is opened again; the address space stays ours.
+bool close(void* lowest, std::size_t bytes) noexcept;
+bool open(void* lowest, std::size_t bytes) noexcept;
+
+} // namespace weft
