@@ -705,7 +705,7 @@ BOOST_AUTO_TEST_CASE(tops_are_spread_over_the_cache) {
     for (const auto& [place, count] : tenants) BOOST_TEST(count <= 20);
 }
 
-#if defined(__linux__)
+#if defined(__linux__) && !WEFT_ASAN && !WEFT_TSAN // which map memory of their own meanwhile
 std::size_t mappings_of_this_process() {
     std::ifstream file{"/proc/self/maps"};
     return static_cast<std::size_t>(
