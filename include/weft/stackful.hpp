@@ -44,7 +44,7 @@ public:
     /// \throws what they throw; forced_unwind if the coroutine is destroyed meanwhile.
     /// \pre called in the body, or in a fiber that it has resumed.
     template <class Operand>
-    decltype(auto) await(Operand&& operand) {
+    WEFT_ALWAYS_INLINE decltype(auto) await(Operand&& operand) {
         if constexpr (detail::has_await_transform<Promise> && detail::adapted_operand<Operand> &&
                       !requires { promise_->await_transform(std::forward<Operand>(operand)); }) {
             return weft::await(std::forward<Operand>(operand));
@@ -54,9 +54,9 @@ public:
             static_assert(requires { promise_->await_transform(std::forward<Operand>(operand)); },
                           "weft: the coroutines of this type cannot await this operand (their promise's await_transform "
                           "does not take it): await something their library offers, or use weft::await(operand)");
-            return await_transformed(promise_->await_transform(std::forward<Operand>(operand)));
+            return await_here(promise_->await_transform(std::forward<Operand>(operand)));
         } else {
-            return await_transformed(std::forward<Operand>(operand));
+            return await_here(std::forward<Operand>(operand));
         }
     }
 
@@ -65,15 +65,16 @@ public:
     decltype(auto) yield(Value&& value) {
         static_assert(requires { promise_->yield_value(std::forward<Value>(value)); },
                       "weft: the coroutines of this type cannot yield this value: their promise has no yield_value for it");
-        return await_transformed(promise_->yield_value(std::forward<Value>(value)));
+        return await_yielded(promise_->yield_value(std::forward<Value>(value)));
     }
 
     /// The promise of the coroutine that drives this body.
     Promise& promise() const noexcept { return *promise_; }
 
 private:
+    // Inline, so that no return follows the switch: it would be predicted from the calls of whoever ran meanwhile.
     template <class Operand>
-    auto await_transformed(Operand&& operand) -> typename detail::await_result_of<Operand>::type {
+    WEFT_ALWAYS_INLINE auto await_here(Operand&& operand) -> typename detail::await_result_of<Operand>::type {
         constexpr bool possible = awaitable_here<Operand>();
         static_assert(possible, "weft: this operand is not awaitable in coroutines of this type: it needs await_ready, "
                                 "await_suspend(std::coroutine_handle<promise>) and await_resume, or an operator co_await");
@@ -88,6 +89,12 @@ private:
             }
             return a.await_resume();
         }
+    }
+
+    // Not inline: GCC warns of a promise that keeps the address of a yielded temporary as soon as it sees both.
+    template <class Operand>
+    auto await_yielded(Operand&& operand) -> typename detail::await_result_of<Operand>::type {
+        return await_here(std::forward<Operand>(operand));
     }
 
     template <class Operand>
