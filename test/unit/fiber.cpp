@@ -1086,6 +1086,24 @@ BOOST_AUTO_TEST_CASE(an_inner_fiber_may_suspend_an_outer_one) {
     BOOST_TEST(c.trace == "i1 main i2 outer i3 middle i4 main i5 ~inner middle ~middle outer ~outer ");
 }
 
+// What a fiber has resumed and got back is no part of it any more, also when it continues with an exception in hand.
+BOOST_AUTO_TEST_CASE(an_inner_fiber_that_came_back_is_forgotten) {
+    fiber inner{[](fiber_ref self) { self.suspend(); }};
+    bool itself = false;
+    fiber outer{[&](fiber_ref self) {
+        inner.resume();
+        try {
+            throw 1;
+        } catch (int) {
+            self.suspend();
+            itself = weft::this_fiber::get() == self;
+        }
+    }};
+    outer.resume();
+    outer.resume();
+    BOOST_TEST(itself);
+}
+
 BOOST_AUTO_TEST_CASE(the_fibers_in_between_are_running_until_it_continues) {
     chain c;
     c.innermost = [&](fiber_ref) { c.outer_ref->suspend(); };
