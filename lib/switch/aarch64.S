@@ -134,14 +134,14 @@ public_function SYMBOL(weft_make_context)
     and     x0, x0, #~15                                // the entry starts with an aligned sp
 #    if PAC
     mov     x16, x0                                     // what the entry's sp will be when these are checked
-    adr     x17, .Lcontext_entry
+    adr     x17, LOCAL(context_entry)
     pacia1716                                           // sign x17 with x16: what `autiasp` will expect in x30
     mov     x9, x17
     mov     x17, x2
     pacia1716                                           // sign the entry function too: it rests in memory until then
     mov     x2, x17
 #    else
-    adr     x9, .Lcontext_entry                         // "returns" to the trampoline
+    adr     x9, LOCAL(context_entry)                    // "returns" to the trampoline
 #    endif
     sub     x0, x0, #WEFT_AARCH64_FRAME                 // the new context: address of its frame
     stp     xzr, x9, [x0, #WEFT_AARCH64_X29_X30]        // x29 = 0: a walk along the frame pointers ends here
@@ -178,21 +178,24 @@ end_function SYMBOL(weft_ontop_context)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The first return of a context made by make arrives here: x19 = entry, x0 and x1 = transfer, sp = top of the stack.
-// On x86 the entry could be "returned" to, with its own return address pushed beside it; here a call has to put the
-// return address into x30, so somebody must make that call.
+// On x86 the entry could be "returned" to, with its own return address pushed beside it; here the return address belongs
+// into x30, so somebody must put it there.
 private_function SYMBOL(weft_context_entry)
     .cfi_undefined x30                                  // unwinder: nobody called us; the stack ends here
     brk     #0                                          // never runs. An unwinder looks up "return address - 1", and a
                                                         // context that never ran "returns" to the next line
-.Lcontext_entry:
+LOCAL(context_entry):
 #    if PAC
     mov     x17, x19
     mov     x16, sp
     autia1716                                           // check the entry function against what make signed
-    blr     x17                                         // entry(transfer)
 #    else
-    blr     x19                                         // entry(transfer)
+    mov     x17, x19                                    // (a branch through x17 may land on `bti c`)
 #    endif
+    adr     x30, 1f                                     // entry's return address, put there and not left by a `blr`:
+                                                        // nobody returns, and the predictor of returns would expect it
+    br      x17                                         // entry(transfer)
+1:
     bl      SYMBOL(abort)                               // entry returned, but nobody is there to return to
     brk     #0                                          // so that abort's return address lies inside this function
 end_function SYMBOL(weft_context_entry)
@@ -200,22 +203,39 @@ end_function SYMBOL(weft_context_entry)
 // ---------------------------------------------------------------------------------------------------------------------
 // First entry of a fiber by the inline switch (weft/detail/switch_aarch64.hpp), which restores only sp, pc, x29 and x19.
 // make_control_block put the function into x29 and its argument into x19.
+// It left the control block's address in x0.
 private_function SYMBOL(weft_fiber_entry)
     .cfi_undefined x30                                  // unwinder: the stack ends here
+#    if LINK_BACKTRACES
+    .cfi_signal_frame
+#    endif
     brk     #0                                          // never runs; as in weft_context_entry
 private_label SYMBOL(weft_fiber_start)
 #    if BTI || PAC
     bti     j                                           // the inline switch comes by a branch
 #    endif
-    mov     x0, x19                                     // its argument
     mov     x17, x29                                    // the function
+#    if LINK_BACKTRACES
+    add     x29, x0, #WEFT_BLOCK_FRAME                  // the resumer's x29 and pc there are the next frame record
+    mov     x9, x19
+    mov     x19, x0                                     // the block, where every function keeps it for us
+    mov     x0, x9                                      // its argument
+    cfi_caller_in_block 19, 19, 29, 30                  // unwinder: x19, x29 and the pc of the resumer
+#        if PAC
+    .cfi_negate_ra_state                                // and that pc is signed, with the resumer's sp
+#        endif
+#    else
+    mov     x0, x19                                     // its argument
     mov     x29, xzr                                    // frame pointer 0: a walk along the frame pointers ends here
+#    endif
 #    if PAC
     mov     x16, sp
     autia1716                                           // check the function against what make_control_block signed
 #    endif
-    blr     x17                                         // does not come back
-    brk     #0                                          // so that the return address lies inside this function
+    adr     x30, 1f                                     // its return address, as in weft_context_entry
+    br      x17                                         // does not come back
+1:
+    brk     #0                                          // for those who look up the return address itself
 end_function SYMBOL(weft_fiber_entry)
 
 #    if defined(__ELF__)

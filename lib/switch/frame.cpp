@@ -56,5 +56,12 @@ static_assert(WEFT_X86_64_RBP == offsetof(x86_64_frame, rbp));
 static_assert(WEFT_X86_64_RIP == offsetof(x86_64_frame, rip));
 static_assert(WEFT_X86_64_FRAME == offsetof(x86_64_frame, rip), "the frame ends where the return address begins");
 
+#if WEFT_SWITCH_NATIVE
+static_assert(WEFT_BLOCK_BASE == offsetof(control_block, resumer_base_register));
+static_assert(WEFT_BLOCK_FRAME == offsetof(control_block, resumer_frame_pointer));
+static_assert(WEFT_BLOCK_PC == offsetof(control_block, program_counter));
+static_assert(WEFT_BLOCK_SP == offsetof(control_block, stack_pointer));
+#endif
+
 } // namespace
 } // namespace weft::detail

@@ -29,3 +29,9 @@
 #define WEFT_X86_64_RBP    0x30
 #define WEFT_X86_64_RIP    0x38
 #define WEFT_X86_64_FRAME  0x38
+
+// weft::detail::control_block, as far as the first entry of a fiber needs it. While a fiber runs it holds the resumer.
+#define WEFT_BLOCK_BASE  0x00   /* x19, rbx of the resumer */
+#define WEFT_BLOCK_FRAME 0x08   /* x29, rbp of the resumer; with the next a frame record */
+#define WEFT_BLOCK_PC    0x10
+#define WEFT_BLOCK_SP    0x18

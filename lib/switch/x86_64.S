@@ -98,7 +98,7 @@ public_function SYMBOL(weft_make_context)
     fnstcw  WEFT_X86_64_X87_CW(%rax)
     movq    %rdx, WEFT_X86_64_RBX(%rax)             // rbx = entry, kept for the trampoline
     movq    $0, WEFT_X86_64_RBP(%rax)               // rbp = 0: a walk along the frame pointers ends here
-    leaq    .Lcontext_entry(%rip), %rcx
+    leaq    LOCAL(context_entry)(%rip), %rcx
     movq    %rcx, WEFT_X86_64_RIP(%rax)             // "returns" to the trampoline
     ret
 end_function SYMBOL(weft_make_context)
@@ -139,10 +139,13 @@ private_function SYMBOL(weft_context_entry)
     .cfi_undefined %rip                             // unwinder: nobody called us; the stack ends here
     ud2                                             // never runs. An unwinder looks up "return address - 1", and a
                                                     // context that never ran "returns" to the next line
-.Lcontext_entry:
+LOCAL(context_entry):
     movq    %rax, %rdi                              // a result becomes an argument: transfer.from ...
     movq    %rdx, %rsi                              // ... and transfer.data
-    call    *%rbx                                   // entry(transfer)
+    leaq    1f(%rip), %rcx
+    pushq   %rcx                                    // entry's return address, pushed and not left by a `call`: nobody
+    jmp     *%rbx                                   // returns there, and the predictor of returns would still expect it.
+1:                                                  // (The CFA stays what it is after a return: nobody called us.)
 #    if defined(__APPLE__)
     call    SYMBOL(abort)                           // entry returned, but nobody is there to return to
 #    else
@@ -154,16 +157,29 @@ end_function SYMBOL(weft_context_entry)
 // ---------------------------------------------------------------------------------------------------------------------
 // First entry of a fiber by the inline switch (weft/detail/switch_x86_64.hpp), which restores only rsp, rip, rbp and rbx.
 // make_control_block put the function into rbp and its argument into rbx.
+// It left the control block's address in rdi.
 private_function SYMBOL(weft_fiber_entry)
     .cfi_undefined %rip                             // unwinder: the stack ends here
+#    if LINK_BACKTRACES
+    .cfi_signal_frame
+#    endif
     ud2                                             // never runs; as in weft_context_entry
 private_label SYMBOL(weft_fiber_start)
     enter
-    movq    %rbx, %rdi                              // its argument
     movq    %rbp, %rax                              // the function
+#    if LINK_BACKTRACES
+    xchgq   %rbx, %rdi                              // its argument; the block where every function keeps it for us
+    leaq    WEFT_BLOCK_FRAME(%rbx), %rbp            // the resumer's frame pointer and rip there are the next frame record
+    cfi_caller_in_block 3, 3, 6, 16                 // unwinder: rbx (3), rbp (6), rip (16) of the resumer
+#    else
+    movq    %rbx, %rdi                              // its argument
     xorl    %ebp, %ebp                              // frame pointer 0: a walk along the frame pointers ends here
-    call    *%rax                                   // does not come back
-    ud2                                             // so that the return address lies inside this function
+#    endif
+    leaq    1f(%rip), %rcx
+    pushq   %rcx                                    // its return address, as in weft_context_entry
+    jmp     *%rax                                   // does not come back
+1:
+    ud2                                             // for those who look up the return address itself
 end_function SYMBOL(weft_fiber_entry)
 
 #    if defined(__ELF__)

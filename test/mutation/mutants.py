@@ -72,9 +72,9 @@ NUMBER_OFFSET = re.compile(r"(?<=, #)\d+(?=\])|(?<![\w.#$+-])\d+(?=\(%)|(?<=%rcx
 # A register that every function preserves, and that the inline switch tells the compiler it does not.
 CLOBBER = re.compile(r', *\n? *"(x2[0-8]|x30|v[89]|v1[0-5]|r1[2-5])"(?=[, \n])')
 NO_OFFSET = re.compile(r"(?<=\[x0)(?=\])")
-# An offset that the inline switch is given for its direction.
-OPERAND = re.compile(r"%c\[(leaving|arriving)\](?:\+8)?")
-OTHER = {"leaving": "arriving", "arriving": "leaving"}
+# An offset in the control block: fixed, or one that the inline switch is given for its direction.
+OPERAND = re.compile(r"%c\[(leaving|arriving|pc_sp|pc|sp)\](?:\+8)?")
+OTHER = {"leaving": "arriving", "arriving": "leaving", "pc": "sp", "sp": "pc"}
 ESCAPED = re.compile(r"(?<=[ ,])(?:0x[0-9a-f]+|\d+)(?=,)")
 # The two directions: who leaves, who arrives.
 DIRECTION = re.compile(r"^ +switch_through<(offsetof\([^)]*\)), (offsetof\([^)]*\))>\(block\);$", re.M)
@@ -122,8 +122,9 @@ def mutants(file, text):
             first, last = site.first + match.start(), site.first + match.end()
             for by in (8, 16, -8, -16):
                 yield mutant(site, f"`{site.text}` with {match[0]} {by:+d}", (first, last, f"{match[0]}{by:+d}"))
-            yield mutant(site, f"`{site.text}` with {OTHER[match[1]]} for {match[1]}",
-                         (first, last, match[0].replace(match[1], OTHER[match[1]])))
+            if other := OTHER.get(match[1]):
+                yield mutant(site, f"`{site.text}` with {other} for {match[1]}",
+                             (first, last, match[0].replace(match[1], other)))
         for match in ESCAPED.finditer(body) if site.text.startswith(".cfi_escape") else ():
             yield mutant(site, f"`{site.text}` with {match[0]} +1",
                          (site.first + match.start(), site.first + match.end(), str(int(match[0], 0) + 1)))

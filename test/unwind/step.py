@@ -68,6 +68,8 @@ def step(program, gdb, emulator=(), signed=False, timeout=SECONDS):
                                    stderr=subprocess.STDOUT, text=True, start_new_session=True)
         try:
             output, _ = process.communicate(timeout=timeout)
+            if process.returncode == 0 and "right everywhere" not in output:  # gdb goes on when its script is at fault
+                return 1, output + "\nWRONG: the script did not come to its end"
             return process.returncode, output
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)

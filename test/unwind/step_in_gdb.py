@@ -287,13 +287,13 @@ def step_through_make():
 
 def step_through_inline(switch, leaving_chain, block, arriving_function, arriving):
     """The inline switch, in the function `switch`, to the context in `block`, which was left in `arriving_function`. The
-    block has {sp, pc}, the fiber's {frame pointer, base register}, and the resumer's."""
+    block has the resumer's {base register, frame pointer}, {pc, sp}, and the fiber's {base register, frame pointer}."""
     run_to(f"*{switch}")
     fill_callee_saved()
     leaving = Caller.leaving(leaving_chain)
     left_other_stack = on_other_stack()
-    sp, pc = (word(block + 8 * n) for n in (0, 1))
-    fp, base = (word(block + 8 * n) for n in ((2, 3) if switch == "main_switches" else (4, 5)))
+    pc, sp = (word(block + 8 * n) for n in (2, 3))
+    base, fp = (word(block + 8 * n) for n in ((4, 5) if switch == "main_switches" else (0, 1)))
     names = {switch, arriving_function}
     seen_arriving = False
 

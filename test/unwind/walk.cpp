@@ -30,14 +30,25 @@ struct frame {
 
 struct backtrace {
     std::vector<frame> frames;
+    std::uintptr_t end = 0; // the CFA of the last one
     _Unwind_Reason_Code ended_with = _URC_NO_REASON;
 };
+
+// What a call leaves on the stack before the called function begins: the CFA is above it.
+#if defined(__x86_64__)
+constexpr std::uintptr_t call_pushes = 8;
+#else
+constexpr std::uintptr_t call_pushes = 0;
+#endif
 
 [[gnu::noinline]] backtrace take_backtrace() {
     backtrace taken;
     const auto visit = [](_Unwind_Context* context, void* into) {
-        auto& frames = static_cast<backtrace*>(into)->frames;
-        if (_Unwind_GetIP(context) == 0) return _URC_NO_REASON; // how libgcc shows that nobody called the last one
+        auto& [frames, end, reason] = *static_cast<backtrace*>(into);
+        if (_Unwind_GetIP(context) == 0) { // how libgcc shows that nobody called the last one
+            end = _Unwind_GetCFA(context);
+            return _URC_NO_REASON;
+        }
         frames.push_back({_Unwind_GetRegionStart(context), _Unwind_GetCFA(context)});
         return frames.size() > 1000 ? _URC_NORMAL_STOP : _URC_NO_REASON;
     };
@@ -145,6 +156,7 @@ BOOST_AUTO_TEST_CASE(of_a_context) {
     BOOST_REQUIRE(frames.size() >= depth + 4U);
     BOOST_TEST(frames[frames.size() - 2].function == reinterpret_cast<std::uintptr_t>(&look_around));
     BOOST_TEST(frames.back().cfa == seen.stack.top);
+    BOOST_TEST(seen.taken.end == seen.stack.top + call_pushes);
     BOOST_TEST(seen.frame_pointers >= depth + 2U);
     BOOST_TEST(seen.frame_pointers <= frames.size());
 }

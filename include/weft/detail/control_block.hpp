@@ -13,12 +13,12 @@ inline namespace WEFT_CONTEXT_ABI {
 /// holds its resumer. Each flow has its own place for the two registers which then need no exchange but a store and a load.
 struct control_block {
 #if WEFT_SWITCH_NATIVE
-    void* stack_pointer;
-    void* program_counter; // AArch64 with PAC: signed with stack_pointer
-    void* fiber_frame_pointer;   // x29, rbp
-    void* fiber_base_register;   // x19, rbx: compilers may address the frame through it, so it cannot be declared clobbered
-    void* resumer_frame_pointer;
     void* resumer_base_register;
+    void* resumer_frame_pointer; // together with the next: a frame record, for those who walk along them
+    void* program_counter;       // AArch64 with PAC: signed with stack_pointer
+    void* stack_pointer;
+    void* fiber_base_register;   // x19, rbx: compilers may address the frame through it, so it cannot be declared clobbered
+    void* fiber_frame_pointer;   // x29, rbp
 #else
     void* context; // of Boost.Context
     void* entry_function;

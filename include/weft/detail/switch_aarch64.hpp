@@ -71,17 +71,17 @@
 
 namespace weft::detail {
 
-/// Exchanges the running flow of control, whose x29 and x19 belong at `Leaving` in the block, with the one in `block`,
+/// Exchanges the running flow of control, whose x19 and x29 belong at `Leaving` in the block, with the one in `block`,
 /// whose own lie at `Arriving`. See the two below.
 template <std::size_t Leaving, std::size_t Arriving>
 WEFT_ALWAYS_INLINE void switch_through(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
-    asm volatile("ldp  x9, " WEFT_THEIR_PC ", [x0]\n\t" // the arriving sp and pc
+    asm volatile("ldp  " WEFT_THEIR_PC ", x9, [x0, %c[pc_sp]]\n\t" // the arriving pc and sp
                  WEFT_SIGN_OURS                 // x12 = where we shall continue
                  "mov  x10, sp\n\t"             //
-                 "stp  x10, x12, [x0]\n\t"      // ours go where they were
-                 "stp  x29, x19, [x0, %c[leaving]]\n\t"
-                 "ldp  x29, x19, [x0, %c[arriving]]\n\t" // the arriving context's registers
+                 "stp  x12, x10, [x0, %c[pc_sp]]\n\t" // ours go where they were
+                 "stp  x19, x29, [x0, %c[leaving]]\n\t"
+                 "ldp  x19, x29, [x0, %c[arriving]]\n\t" // the arriving context's registers
                  WEFT_CFI_ARRIVING              //
                  WEFT_CHECK_THEIRS              // x17 = the arriving pc
                  "mov  sp, x9\n\t"              // now on its stack
@@ -91,7 +91,8 @@ WEFT_ALWAYS_INLINE void switch_through(control_block& block) noexcept {
                  "1:\n\t"                       // somebody came back: sp, x29 and x19 are ours again
                  WEFT_LANDING_PAD               //
                  :
-                 : "r"(b), [leaving] "i"(Leaving), [arriving] "i"(Arriving)
+                 : "r"(b), [leaving] "i"(Leaving), [arriving] "i"(Arriving),
+                   [pc_sp] "i"(offsetof(control_block, program_counter))
                  : "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",
                    "x16", "x17" WEFT_CLOBBER_X18, "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30",
                    "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",
@@ -104,17 +105,17 @@ WEFT_ALWAYS_INLINE void switch_through(control_block& block) noexcept {
 /// it. As it is always the same block, x0 arrives as it left: a compiler that keeps the block's address there need not
 /// fetch it from a stack. Costs 8 instructions, 2 of them loads and 2 stores (14 with PAC); FPCR and FPSR stay the thread's.
 WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
-    switch_through<offsetof(control_block, resumer_frame_pointer), offsetof(control_block, fiber_frame_pointer)>(block);
+    switch_through<offsetof(control_block, resumer_base_register), offsetof(control_block, fiber_base_register)>(block);
 }
 
 /// The other way: leaves the fiber in `block` and continues the resumer that was in it.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
-    switch_through<offsetof(control_block, fiber_frame_pointer), offsetof(control_block, resumer_frame_pointer)>(block);
+    switch_through<offsetof(control_block, fiber_base_register), offsetof(control_block, resumer_base_register)>(block);
 }
 
-static_assert(offsetof(control_block, stack_pointer) == 0 && offsetof(control_block, program_counter) == 8 &&
-              offsetof(control_block, fiber_base_register) == offsetof(control_block, fiber_frame_pointer) + 8 &&
-              offsetof(control_block, resumer_base_register) == offsetof(control_block, resumer_frame_pointer) + 8);
+static_assert(offsetof(control_block, stack_pointer) == offsetof(control_block, program_counter) + 8 &&
+              offsetof(control_block, fiber_frame_pointer) == offsetof(control_block, fiber_base_register) + 8 &&
+              offsetof(control_block, resumer_frame_pointer) == offsetof(control_block, resumer_base_register) + 8);
 
 } // namespace weft::detail
 

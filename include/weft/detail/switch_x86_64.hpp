@@ -25,7 +25,7 @@
         ".cfi_def_cfa %%rcx, 0\n\t"      /* the caller's rsp is the arriving one, */                                   \
         ".cfi_register %%rip, %%rdx\n\t" /* it continues at the arriving rip, */                                      \
         ".cfi_same_value %%rbp\n\t"      /* its rbp is in place; DW_CFA_expression: its rbx lies at rdi + arriving */  \
-        ".cfi_escape 0x10, 3, 2, 0x75, %c[arriving]+8\n\t" /* + 8, also when it has been loaded */
+        ".cfi_escape 0x10, 3, 2, 0x75, %c[arriving]\n\t" /* also when it has been loaded */
 #    define WEFT_CFI_LEAVING ".cfi_restore_state\n\t"
 #else
 #    define WEFT_CFI_ARRIVING ""
@@ -42,29 +42,30 @@
 
 namespace weft::detail {
 
-/// Exchanges the running flow of control, whose rbp and rbx belong at `Leaving` in the block, with the one in `block`,
+/// Exchanges the running flow of control, whose rbx and rbp belong at `Leaving` in the block, with the one in `block`,
 /// whose own lie at `Arriving`. See the two below.
 template <std::size_t Leaving, std::size_t Arriving>
 WEFT_ALWAYS_INLINE void switch_through(control_block& block) noexcept {
     control_block* const b = &block;
     asm volatile("leaq  1f(%%rip), %%rax\n\t"  // where we shall continue
-                 "movq  0(%%rdi), %%rcx\n\t"   // the arriving rsp
-                 "movq  8(%%rdi), %%rdx\n\t"   // the arriving rip
-                 "movq  %%rsp, 0(%%rdi)\n\t"   // ours go where they were
-                 "movq  %%rax, 8(%%rdi)\n\t"   //
-                 "movq  %%rbp, %c[leaving](%%rdi)\n\t"
-                 "movq  %%rbx, %c[leaving]+8(%%rdi)\n\t"
-                 "movq  %c[arriving](%%rdi), %%rbp\n\t" // the arriving context's registers
-                 WEFT_CFI_ARRIVING                      //
-                 "movq  %c[arriving]+8(%%rdi), %%rbx\n\t"
-                 "movq  %%rcx, %%rsp\n\t"      // now on its stack
+                 "movq  %c[sp](%%rdi), %%rcx\n\t" // the arriving rsp
+                 "movq  %c[pc](%%rdi), %%rdx\n\t" // the arriving rip
+                 "movq  %%rsp, %c[sp](%%rdi)\n\t" // ours go where they were
+                 "movq  %%rax, %c[pc](%%rdi)\n\t"
+                 "movq  %%rbp, %c[leaving]+8(%%rdi)\n\t"
+                 "movq  %%rbx, %c[leaving](%%rdi)\n\t"
+                 "movq  %c[arriving]+8(%%rdi), %%rbp\n\t" // the arriving context's registers
+                 WEFT_CFI_ARRIVING             //
+                 "movq  %c[arriving](%%rdi), %%rbx\n\t"
+                 "movq  %%rcx, %%rsp\n\t"    // now on its stack
                  "jmp   *%%rdx\n\t"            // goes on there, at its label 1 or at its entry
                  WEFT_CFI_LEAVING              //
                  "ud2\n"                       // never runs, see above
                  "1:\n\t"                      // somebody came back: rsp, rbp and rbx are ours again
                  WEFT_LANDING_PAD              //
                  :
-                 : "D"(b), [leaving] "i"(Leaving), [arriving] "i"(Arriving)
+                 : "D"(b), [leaving] "i"(Leaving), [arriving] "i"(Arriving),
+                   [sp] "i"(offsetof(control_block, stack_pointer)), [pc] "i"(offsetof(control_block, program_counter))
                  : "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1",
                    "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
                    "xmm14", "xmm15" WEFT_CLOBBER_AVX512, "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)",
@@ -77,17 +78,16 @@ WEFT_ALWAYS_INLINE void switch_through(control_block& block) noexcept {
 /// fetch it from a stack. Costs 4 loads, 4 stores and one well-predicted branch; MXCSR and the x87 control word stay the
 /// thread's.
 WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
-    switch_through<offsetof(control_block, resumer_frame_pointer), offsetof(control_block, fiber_frame_pointer)>(block);
+    switch_through<offsetof(control_block, resumer_base_register), offsetof(control_block, fiber_base_register)>(block);
 }
 
 /// The other way: leaves the fiber in `block` and continues the resumer that was in it.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
-    switch_through<offsetof(control_block, fiber_frame_pointer), offsetof(control_block, resumer_frame_pointer)>(block);
+    switch_through<offsetof(control_block, fiber_base_register), offsetof(control_block, resumer_base_register)>(block);
 }
 
-static_assert(offsetof(control_block, stack_pointer) == 0 && offsetof(control_block, program_counter) == 8 &&
-              offsetof(control_block, fiber_base_register) == offsetof(control_block, fiber_frame_pointer) + 8 &&
-              offsetof(control_block, resumer_base_register) == offsetof(control_block, resumer_frame_pointer) + 8);
+static_assert(offsetof(control_block, fiber_frame_pointer) == offsetof(control_block, fiber_base_register) + 8 &&
+              offsetof(control_block, resumer_frame_pointer) == offsetof(control_block, resumer_base_register) + 8);
 
 } // namespace weft::detail
 
