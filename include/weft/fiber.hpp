@@ -15,6 +15,7 @@
 #include <type_traits>
 #include <utility>
 
+/// \file
 /// Stackful coroutines: a body that can suspend from any depth of calls.
 ///
 ///     weft::fiber f{[](weft::fiber_ref self) {
@@ -28,6 +29,8 @@
 /// body keeps across a suspension must not depend on the thread: errno, thread_local addresses, std::this_thread::get_id()
 /// (compilers take both for constant within a function), held mutexes.
 /// Each fiber has its own exceptions: it may suspend inside a catch block and `throw;` later.
+///
+/// Next: weft/generator.hpp, a range of what a body yields; weft/stackful.hpp, a body that awaits.
 namespace weft {
 
 /// Misuse of a fiber; what() says what to do instead.
@@ -50,7 +53,9 @@ public:
 /// one that is suspended while another exception passes, when its fiber is destroyed.
 class WEFT_API forced_unwind {
 public:
+    /// Made by weft alone.
     explicit forced_unwind(const detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
+    /// Is this the one that unwinds `fiber`? For weft, which ends it there.
     bool unwinds(const detail::fiber_record& fiber) const noexcept { return fiber_ == &fiber; }
 
 private:
@@ -60,6 +65,7 @@ private:
 /// Names a fiber without owning it; valid while the fiber exists. What a body is given to suspend itself with.
 class fiber_ref {
 public:
+    /// Made by weft; see this_fiber::get().
     explicit fiber_ref(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
 
     /// Gives control back to whoever resumed the fiber; returns at its next resume, possibly on another thread.
@@ -67,6 +73,11 @@ public:
     /// \throws forced_unwind if the fiber is being destroyed; fiber_error if it is not running.
     /// \pre called on the thread the fiber runs on.
     WEFT_ALWAYS_INLINE void suspend() const { detail::suspend(*fiber_); }
+
+    /// What the fiber is called in reports and debuggers; "" if it has no name.
+    const char* name() const noexcept { return fiber_->name ? fiber_->name : ""; }
+    /// Only the pointer is kept: to a string literal, or to what lives as long as the fiber.
+    void set_name(const char* name) const noexcept { fiber_->name = name; }
 
     friend bool operator==(fiber_ref, fiber_ref) noexcept = default;
 
@@ -91,12 +102,12 @@ public:
 
     template <class Fn>
     static fiber_record* create(Allocator allocator, Fn&& fn) {
-        stack_type memory = allocator.allocate();
+        const stack_type memory = allocator.allocate();
         const auto top = reinterpret_cast<std::uintptr_t>(memory.sp);
         const std::uintptr_t place = (top - sizeof(fiber_frame)) & ~(std::uintptr_t{alignof(fiber_frame)} - 1);
         const std::uintptr_t lowest = top - memory.size;
         if (memory.size < sizeof(fiber_frame) || place < lowest + least_room) [[unlikely]] {
-            allocator.deallocate(memory);
+            give_back(allocator, memory);
             throw_stack_too_small(memory.size, top - place + least_room);
         }
         begin_stack(reinterpret_cast<void*>(lowest), memory.size);
@@ -104,7 +115,7 @@ public:
         try {
             frame = new (reinterpret_cast<void*>(place)) fiber_frame(allocator, memory, std::forward<Fn>(fn));
         } catch (...) {
-            allocator.deallocate(memory);
+            give_back(allocator, memory);
             throw;
         }
         prepare(*frame, frame, reinterpret_cast<void*>(lowest), operations_of);
@@ -113,6 +124,12 @@ public:
 
 private:
     static constexpr std::size_t least_room = 1024; // for the first frames of any body
+
+    // By value and not inlined, so that create() can keep `memory` in registers: written to its own stack in two words
+    // and copied as one, it would cost a stall of some 12 cycles.
+    [[gnu::noinline, gnu::cold]] static void give_back(Allocator allocator, stack_type memory) {
+        allocator.deallocate(memory);
+    }
 
     template <class Fn>
     fiber_frame(const Allocator& allocator, const stack_type& memory, Fn&& fn)
@@ -138,12 +155,18 @@ private:
         allocator.deallocate(memory);
     }
 
+    static stack_bounds memory(const fiber_record& record) noexcept {
+        const stack_type& memory = static_cast<const fiber_frame&>(record).memory_;
+        const std::size_t size = memory.size;
+        return {static_cast<const std::byte*>(static_cast<void*>(memory.sp)) - size, size};
+    }
+
     struct body_guard {
         Body& body;
         ~body_guard() { std::destroy_at(&body); }
     };
 
-    static constexpr fiber_operations operations_of{&run, &destroy_body, &release};
+    static constexpr fiber_operations operations_of{&run, &destroy_body, &release, &memory};
 
     Allocator allocator_;
     stack_type memory_;
@@ -156,9 +179,10 @@ private:
 
 /// How a fiber is to be made:
 ///
-///     weft::fiber f{weft::fiber_options{.floating_point = weft::fp_env::per_fiber}, body};
+///     weft::fiber f{weft::fiber_options{.floating_point = weft::fp_env::per_fiber, .name = "parser"}, body};
 struct fiber_options {
-    fp_env floating_point = fp_env::thread;
+    fp_env floating_point = fp_env::thread; ///< whose rounding mode it runs with
+    const char* name = nullptr; ///< see fiber_ref::set_name
 };
 
 /// Owns a stackful coroutine. Move-only.
@@ -185,14 +209,18 @@ public:
         requires fiber_body<std::decay_t<Fn>>
     fiber(const fiber_options& options, Fn&& fn)
         : fiber(std::allocator_arg, default_stack_allocator{}, options, std::forward<Fn>(fn)) {}
+    /// Both.
     template <stack_allocator Allocator, class Fn>
         requires fiber_body<std::decay_t<Fn>>
     fiber(std::allocator_arg_t, Allocator allocator, const fiber_options& options, Fn&& fn)
         : fiber(std::allocator_arg, std::move(allocator), std::forward<Fn>(fn)) {
+        record_->name = options.name;
         if (options.floating_point == fp_env::per_fiber) detail::give_own_fp(*record_);
     }
 
+    /// `other` is empty afterwards; the fiber itself stays where it is.
     fiber(fiber&& other) noexcept : record_{std::exchange(other.record_, nullptr)} {}
+    /// Destroys the fiber that this stood for.
     fiber& operator=(fiber&& other) noexcept {
         fiber{std::move(other)}.swap(*this);
         return *this;
@@ -216,9 +244,13 @@ public:
     /// Has the body ended, by return or by exception? An empty fiber is done.
     bool done() const noexcept { return !record_ || record_->state == detail::done; }
 
+    /// Its name, see fiber_ref; "" also of an empty one.
+    const char* name() const noexcept { return record_ ? fiber_ref{*record_}.name() : ""; }
+
     /// Does this handle stand for a fiber?
     explicit operator bool() const noexcept { return record_ != nullptr; }
 
+    /// Exchanges the handles.
     void swap(fiber& other) noexcept { std::swap(record_, other.record_); }
     friend void swap(fiber& a, fiber& b) noexcept { a.swap(b); }
 

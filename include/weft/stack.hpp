@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <new>
 
+/// \file
 /// Stacks for fibers.
 ///
 ///     weft::fiber a{body};                                                      // from the process-wide stack_pool
@@ -15,14 +16,14 @@
 ///     weft::fiber c{std::allocator_arg, pool.allocator(), body};                // from a pool of your own
 ///
 /// How large? Memory is used page by page as a stack grows, so a generous size costs address space only. The default
-/// suits most code; C libraries with large local buffers may want 256 KiB and more. A fiber that runs over its
-/// end hits the guard page and dies by a fault; it never writes into another one's memory.
+/// suits most code; C libraries with large local buffers may want 256 KiB and more; weft/stack_overflow.hpp measures it.
+/// A fiber that runs over its end hits the guard page and dies by a fault; it never writes into another one's memory.
 namespace weft {
 
 /// A piece of memory to run on: `size` bytes that end just below `sp` (stacks grow down).
 struct stack {
-    std::size_t size = 0;
-    void* sp = nullptr;
+    std::size_t size = 0; ///< in bytes
+    void* sp = nullptr;   ///< the first address above
 };
 
 /// Hands out stacks: `allocate()` returns an object with `sp` and `size`, `deallocate` takes it back and does not throw.
@@ -39,7 +40,7 @@ concept stack_allocator = std::copy_constructible<A> && requires(A allocator) {
 class WEFT_API stack_exhausted : public std::bad_alloc {
 public:
     explicit stack_exhausted(std::size_t bytes) noexcept; ///< reads errno
-    const char* what() const noexcept override;
+    const char* what() const noexcept override; ///< how much was asked for, and what to raise
 
 private:
     char sentence_[320];
@@ -59,6 +60,7 @@ enum class guard_method {
     install, ///< MADV_GUARD_INSTALL (Linux 6.13): costs no mapping, so vm.max_map_count does not limit the fibers
     protect, ///< mprotect(PROT_NONE): every stack costs two mappings
 };
+/// The one that was chosen.
 WEFT_API guard_method guards() noexcept;
 
 /// A stack allocator: each stack is a mapping of its own with a guard page below. Costs two or three system calls each
@@ -70,6 +72,7 @@ public:
 
     /// \throws stack_exhausted; no stack is ever handed out without its guard.
     stack allocate() const;
+    /// Unmaps it, on any thread.
     void deallocate(const stack& s) const noexcept;
 
 private:
@@ -84,9 +87,10 @@ public:
     /// What fibers hold: refers to the pool, which must outlive every stack taken from it.
     class allocator_type {
     public:
+        /// Of `pool`; see stack_pool::allocator().
         explicit allocator_type(stack_pool& pool) noexcept : pool_{&pool} {}
-        stack allocate() const { return pool_->allocate(); }
-        void deallocate(const stack& s) const noexcept { pool_->deallocate(s); }
+        stack allocate() const { return pool_->allocate(); }                     ///< See stack_pool::allocate.
+        void deallocate(const stack& s) const noexcept { pool_->deallocate(s); } ///< Likewise.
 
     private:
         stack_pool* pool_;
@@ -100,10 +104,12 @@ public:
     stack_pool(const stack_pool&) = delete;
     stack_pool& operator=(const stack_pool&) = delete;
 
+    /// What a fiber is given to take its stack from here.
     allocator_type allocator() noexcept { return allocator_type{*this}; }
 
     /// \throws stack_exhausted.
     stack allocate();
+    /// Takes a stack of this pool back, on any thread.
     void deallocate(const stack& s) noexcept;
 
     /// Gives all idle stacks back to the system; of the process-wide pool also the calling thread's own.
@@ -124,7 +130,7 @@ private:
 /// for itself until it ends. Taking one of those costs neither a lock nor an atomic operation.
 struct WEFT_API default_stack_allocator {
     stack allocate() const; ///< \throws stack_exhausted.
-    void deallocate(const stack& s) const noexcept;
+    void deallocate(stack s) const noexcept; ///< On any thread.
 };
 
 } // namespace weft

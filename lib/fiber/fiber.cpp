@@ -2,6 +2,10 @@
 
 #include <weft/fiber.hpp>
 
+#include "debugger.h"
+#include "migration.h"
+#include "stack_overflow.h"
+
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -16,7 +20,7 @@ extern "C" {
 
 // Named by the assembly in weft/detail/thread_state.hpp, where no compiler sees that it is used.
 extern WEFT_API constinit thread_local weft::detail::thread_state weft_thread_state;
-[[gnu::used]] constinit thread_local weft::detail::thread_state weft_thread_state{nullptr, &not_asked_for};
+[[gnu::used]] constinit thread_local weft::detail::thread_state weft_thread_state{nullptr, &not_asked_for, nullptr, 0};
 
 #if !WEFT_THREAD_STATE_INLINE
 [[gnu::noinline]] weft::detail::thread_state* weft_this_thread() noexcept {
@@ -29,6 +33,9 @@ extern WEFT_API constinit thread_local weft::detail::thread_state weft_thread_st
 
 namespace weft {
 namespace {
+
+// So that debugger.cpp is part of every program with fibers.
+WEFT_FOR_DEBUGGERS constinit const detail::debugger_layout* const for_debuggers = &weft_debugger_layout;
 
 [[noreturn]] void fatal(const char* sentence) noexcept {
     std::fprintf(stderr, "%s\n", sentence);
@@ -43,9 +50,9 @@ void fiber_main(void* argument) noexcept {
     try {
         fiber.operations->run(fiber);
     } catch (const forced_unwind& unwind) {
-        if (!unwind.unwinds(fiber)) fiber.failure = std::current_exception(); // of an outer fiber: on to our resumer
+        if (!unwind.unwinds(fiber)) fiber.failure = detail::exception_in_hand(); // of an outer fiber: on to our resumer
     } catch (...) {
-        fiber.failure = std::current_exception();
+        fiber.failure = detail::exception_in_hand();
     }
     fiber.state = detail::done;
     detail::departure{}.to_resumer(fiber.sanitizer, true);
@@ -80,9 +87,11 @@ fiber_record& innermost(fiber_record& fiber) noexcept {
 // Runs a suspended fiber, whatever it or its resumer has beside registers.
 void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     thread_state& thread = this_thread();
+    if (thread.exceptions == &not_asked_for) watch_this_thread();
     thread.exceptions = &thread_exceptions();
     fiber_record* const outer = thread.current;
     fiber_record& last = innermost(fiber); // where it was suspended: itself, or a fiber it had resumed
+    check_migration(fiber);
     if (outer) {
         outer->inner = &fiber;
         outer->state |= has_inner;
@@ -117,7 +126,9 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
         outer->state &= ~std::uint32_t{has_inner};
     }
     if (fiber.state == done) return;
-    fiber.state = suspended | (fiber.inner || fiber.own_fp || fiber.exceptions.any() ? 0U : plainly);
+    const bool not_plainly = fiber.inner || fiber.own_fp || fiber.bindings || fiber.exceptions.any();
+    note_thread(fiber);
+    fiber.state = suspended | (not_plainly ? 0U : plainly);
 }
 
 void rethrow_failure(fiber_record& fiber) {
@@ -159,14 +170,15 @@ void resume_with_care(fiber_record& fiber) {
 void came_back_with_care(fiber_record& fiber) {
     if (fiber.state == done) return rethrow_failure(fiber);
     fiber.exceptions = std::exchange(*this_thread().exceptions, {});
-    fiber.state = suspended; // and not plainly: it holds an exception, or another fiber
+    note_thread(fiber);
+    fiber.state = suspended; // and not plainly: it holds an exception, another fiber, or what belongs to this thread
 }
 
 void check_suspend(const fiber_record& fiber) {
-    if (fiber.state & unwinding) throw forced_unwind{fiber};
-    if (fiber.state & (suspended | done))
+    if (fiber.state & (suspended | done | set_aside))
         throw fiber_error("weft: suspend() of a fiber that is not running: only the fiber itself, or one it has resumed, can "
                           "suspend it");
+    if (fiber.state & unwinding) throw forced_unwind{fiber};
 }
 
 void destroy(fiber_record& fiber) noexcept {
@@ -179,6 +191,8 @@ void destroy(fiber_record& fiber) noexcept {
         fatal("weft: a running fiber was destroyed: destroy it from outside, after it has suspended or ended");
     }
     fiber.sanitizer.destroy();
+    // Debuggers know a record by the stack it names. Volatile, as nobody else reads what is about to be destroyed.
+    *const_cast<const void* volatile*>(&fiber.sanitizer.own.lowest) = nullptr;
     fiber.operations->release(fiber);
 }
 

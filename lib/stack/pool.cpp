@@ -1,5 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
+#include "../fiber/debugger.h"
 #include "arenas.h"
 
 #include <weft/stack.hpp>
@@ -20,11 +21,22 @@ struct idle_stack {
 };
 
 // The idle stacks that a thread keeps for itself, of the process-wide pool: most fibers are made and destroyed without
-// asking anybody else.
+// asking anybody else. Sizes and tops apart: where they are neighbours, compilers copy both as one word, and reading what
+// was just written as two costs a stall longer than all the rest.
 struct magazine {
     static constexpr std::size_t capacity = 16;
 
-    std::array<stack, capacity> stacks;
+    void push(const stack& s) noexcept {
+        sizes[count] = s.size;
+        tops[count++] = s.sp;
+    }
+    stack pop() noexcept {
+        --count;
+        return {sizes[count], tops[count]};
+    }
+
+    std::array<std::size_t, capacity> sizes;
+    std::array<void*, capacity> tops;
     std::size_t count;
     enum : unsigned char { unused, in_use, closed } phase; // closed: the thread ends, nobody would give them back any more
 };
@@ -38,7 +50,7 @@ constinit thread_local magazine mine{};
 
 // One pool. All of them are in a list, so that no other thread holds one's mutex when the process forks: the child could
 // never take it again.
-struct stack_pool::state {
+struct [[gnu::visibility("hidden")]] stack_pool::state {
     state(std::size_t size, std::size_t retained_stacks);
     ~state();
 
@@ -54,6 +66,9 @@ struct stack_pool::state {
     idle_stack* first = nullptr; // last in, first out: the one whose memory is most likely still in the cache
     std::size_t count = 0;
 
+    /// The default allocator's work when this thread's magazine is empty or full, or there is none.
+    static stack allocate_beyond_magazine();
+    static void deallocate_beyond_magazine(stack s) noexcept;
     /// Does this thread keep a magazine? It does from the first time on until it ends.
     static bool open_magazine() noexcept;
     struct thread_end;
@@ -63,10 +78,26 @@ struct stack_pool::state {
     static constinit std::mutex list_mutex;
     static constinit state* list;
     state* next_pool = nullptr;
+
+#if defined(__APPLE__)
+    [[gnu::visibility("default")]] static const detail::debugger_pools for_debuggers asm("_weft_debugger_pools");
+#else
+    [[gnu::visibility("default")]] static const detail::debugger_pools for_debuggers asm("weft_debugger_pools");
+#endif
 };
 
 constinit std::mutex stack_pool::state::list_mutex;
 constinit stack_pool::state* stack_pool::state::list = nullptr;
+
+WEFT_FOR_DEBUGGERS constinit const detail::debugger_pools stack_pool::state::for_debuggers{
+    .list = &list,
+    .next = offsetof(state, next_pool),
+    .slot_size = offsetof(state, source) + arenas::layout_of().slot,
+    .arenas = offsetof(state, source) + arenas::layout_of().arenas,
+    .arena_lowest = arenas::layout_of().lowest,
+    .arena_begun = arenas::layout_of().begun,
+    .arena_size = arenas::layout_of().size,
+};
 
 stack_pool::state::state(std::size_t size, std::size_t retained_stacks) : source{size}, retained{retained_stacks} {
     static const int registered = ::pthread_atfork(&lock_all, &unlock_all, &unlock_all);
@@ -113,7 +144,7 @@ void stack_pool::state::deallocate(const stack& s) noexcept {
 void stack_pool::state::fill(magazine& m, std::size_t wanted) noexcept {
     const std::lock_guard lock{mutex};
     for (; wanted != 0 && first; --wanted) {
-        m.stacks[m.count++] = first->memory;
+        m.push(first->memory);
         first = first->next;
         --count;
     }
@@ -134,7 +165,7 @@ void stack_pool::state::trim() noexcept {
 struct stack_pool::state::thread_end {
     ~thread_end() {
         mine.phase = magazine::closed; // destructors of other thread_local objects may still end fibers
-        while (mine.count != 0) process().state_->deallocate(mine.stacks[--mine.count]);
+        while (mine.count != 0) process().state_->deallocate(mine.pop());
     }
 };
 
@@ -147,22 +178,30 @@ bool stack_pool::state::open_magazine() noexcept {
     return true;
 }
 
-stack default_stack_allocator::allocate() const {
-    if (mine.count != 0) return mine.stacks[--mine.count];
-    stack_pool::state& pool = *stack_pool::process().state_;
-    if (stack_pool::state::open_magazine()) pool.fill(mine, magazine::capacity / 2);
-    return mine.count != 0 ? mine.stacks[--mine.count] : pool.allocate();
+[[gnu::noinline]] stack stack_pool::state::allocate_beyond_magazine() {
+    state& pool = *process().state_;
+    if (open_magazine()) pool.fill(mine, magazine::capacity / 2);
+    return mine.count != 0 ? mine.pop() : pool.allocate();
 }
 
-void default_stack_allocator::deallocate(const stack& s) const noexcept {
-    if (mine.phase == magazine::in_use && mine.count != magazine::capacity) [[likely]] {
-        mine.stacks[mine.count++] = s;
-        return;
-    }
-    stack_pool::state& pool = *stack_pool::process().state_;
-    if (!stack_pool::state::open_magazine()) return pool.deallocate(s);
-    while (mine.count > magazine::capacity / 2) pool.deallocate(mine.stacks[--mine.count]);
-    mine.stacks[mine.count++] = s;
+[[gnu::noinline]] void stack_pool::state::deallocate_beyond_magazine(stack s) noexcept {
+    state& pool = *process().state_;
+    if (!open_magazine()) return pool.deallocate(s);
+    while (mine.count > magazine::capacity / 2) pool.deallocate(mine.pop());
+    mine.push(s);
+}
+
+stack default_stack_allocator::allocate() const {
+    if (mine.count != 0) [[likely]]
+        return mine.pop();
+    return stack_pool::state::allocate_beyond_magazine();
+}
+
+void default_stack_allocator::deallocate(stack s) const noexcept {
+    if (mine.phase == magazine::in_use && mine.count != magazine::capacity) [[likely]]
+        mine.push(s);
+    else
+        stack_pool::state::deallocate_beyond_magazine(s);
 }
 
 stack_pool::stack_pool(std::size_t size, std::size_t retained) : state_{new state{size, retained}} {}
@@ -181,7 +220,7 @@ void stack_pool::deallocate(const stack& s) noexcept {
 
 void stack_pool::trim() noexcept {
     if (this == &process())
-        while (mine.count != 0) state_->deallocate(mine.stacks[--mine.count]);
+        while (mine.count != 0) state_->deallocate(mine.pop());
     state_->trim();
 }
 

@@ -16,6 +16,7 @@
 namespace weft::detail {
 
 struct fiber_record;
+class thread_binding; // see weft/migration.hpp
 struct fiber_access; // lets the rest of weft see the record of a fiber
 
 /// What a fiber is doing: flags, chosen so that what resume() and suspend() ask is one comparison with zero.
@@ -25,6 +26,8 @@ enum fiber_state : std::uint32_t {
     done = 2,              // its body has ended
     unwinding = 4,         // while it runs: it is being destroyed, suspend() throws forced_unwind
     has_inner = 8,         // while it runs: it has resumed a fiber, which has control or has suspended both
+    set_aside = 16,        // while it runs: its flow of control waits as a fiber_context
+    bound = 32,            // while it runs: it has come to hold what belongs to a thread
     plainly = 0x8000'0000, // while it is suspended: nothing but its registers must be put back (the sign of the word)
 };
 
@@ -33,6 +36,7 @@ struct fiber_operations {
     void (*run)(fiber_record&);              // calls the body and destroys it; on the fiber's stack
     void (*destroy_body)(fiber_record&) noexcept; // of a fiber that never ran
     void (*release)(fiber_record&) noexcept; // ends the record's life and gives its stack back; on another stack
+    stack_bounds (*memory)(const fiber_record&) noexcept; // what its allocator gave it; async-signal-safe
 };
 
 /// One fiber; lies at the top of its own stack. What every resume touches is in the first 64 bytes.
@@ -49,8 +53,11 @@ struct alignas(64) fiber_record {
     void* driver = nullptr;     // the coroutine that drives it, if one does: for the bridge
     const fiber_operations* operations = nullptr;
     std::exception_ptr failure; // what left the body
-    fp_state fp{};              // with own_fp: the fiber's while it is suspended
+    fp_state fp;                // with own_fp: the fiber's while it is suspended; else nothing
     sanitizer_fiber sanitizer;
+    thread_binding* bindings = nullptr; // what it holds of a thread's
+    std::uint64_t left = 0;             // in debug builds, if it holds an exception: the number of the thread it left
+    const char* name = nullptr;         // see fiber_ref::set_name
 };
 
 /// Gives the record its first context: resuming it will call operations->run on the memory that ends below `stack_top`.
@@ -73,7 +80,7 @@ WEFT_API void destroy(fiber_record& fiber) noexcept;
 
 /// resume() by a fiber.
 WEFT_API void resume_from_fiber(fiber_record& fiber);
-/// resume() of any fiber.
+/// resume() of any fiber; the first one on each thread comes here.
 WEFT_API void resume_with_care(fiber_record& fiber);
 /// The end of resume(): `fiber` has left control not just by a suspension.
 WEFT_API void came_back_with_care(fiber_record& fiber);

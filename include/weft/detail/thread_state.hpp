@@ -5,15 +5,19 @@
 #include <weft/detail/exception_state.hpp>
 
 #include <cstddef>
+#include <cstdint>
 
 namespace weft::detail {
 
 struct fiber_record;
+struct stack_bounds;
 
 /// What weft knows of a thread.
 struct thread_state {
     fiber_record* current;       // the innermost running fiber
     exception_state* exceptions; // the thread's; until it is asked for: one that always has something in it
+    const stack_bounds* context; // the stack of the running fiber_context, if one runs; lies on that stack
+    std::uint64_t number;        // no other thread's, ever; 0 until it is asked for
 };
 
 } // namespace weft::detail

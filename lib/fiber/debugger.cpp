@@ -1,0 +1,50 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+#include "debugger.h"
+
+#include <weft/detail/await_request.hpp>
+
+#include <cstddef>
+
+using weft::detail::fiber_record;
+
+extern "C" constinit const weft::detail::debugger_layout weft_debugger_layout{
+    .version = 1,
+    .own_switch = WEFT_SWITCH_NATIVE,
+    .stack_lowest = offsetof(fiber_record, sanitizer.own.lowest),
+    .stack_size = offsetof(fiber_record, sanitizer.own.size),
+    .state = offsetof(fiber_record, state),
+    .started = offsetof(fiber_record, started),
+    .inner = offsetof(fiber_record, inner),
+    .outer = offsetof(fiber_record, outer),
+    .driver = offsetof(fiber_record, driver),
+    .operations = offsetof(fiber_record, operations),
+    .name = offsetof(fiber_record, name),
+#if WEFT_SWITCH_NATIVE
+    .program_counter = offsetof(fiber_record, context.program_counter),
+    .stack_pointer = offsetof(fiber_record, context.stack_pointer),
+    .fiber_base_register = offsetof(fiber_record, context.fiber_base_register),
+    .fiber_frame_pointer = offsetof(fiber_record, context.fiber_frame_pointer),
+    .resumer_base_register = offsetof(fiber_record, context.resumer_base_register),
+    .resumer_frame_pointer = offsetof(fiber_record, context.resumer_frame_pointer),
+#else
+    .program_counter = 0,
+    .stack_pointer = 0,
+    .fiber_base_register = 0,
+    .fiber_frame_pointer = 0,
+    .resumer_base_register = 0,
+    .resumer_frame_pointer = 0,
+#endif
+    .driver_body = offsetof(weft::detail::driver, body),
+};
+
+// The script itself, for gdb to load with any program that has this object: kind 4 (Python, in the section itself), the
+// script's name, a newline, its text, a zero.
+#if defined(__ELF__) && defined(WEFT_GDB_SCRIPT)
+asm(".pushsection \".debug_gdb_scripts\", \"MS\", %progbits, 1\n"
+    ".byte 4\n"
+    ".ascii \"gdb.inlined-script-weft\\n\"\n"
+    ".incbin \"" WEFT_GDB_SCRIPT "\"\n"
+    ".byte 0\n"
+    ".popsection\n");
+#endif
