@@ -9,6 +9,7 @@
 #include <type_traits>
 #include <utility>
 
+/// \file
 /// `co_await` without a coroutine in sight: from a C callback, a comparator, ten plain calls below a stackful body.
 ///
 ///     int compare(const void* a, const void* b) { return weft::await(ask_user(a, b)); } // in a C qsort
@@ -39,10 +40,12 @@ WEFT_ALWAYS_INLINE void suspend_ambient(driver& d, Awaiter& awaiter) {
         static_assert(awaiter_in<Awaiter, shim_promise>,
                       "weft::await: this operand can be awaited only by coroutines of its own library: use co.await(operand) "
                       "in a stackful body of that library's coroutine type");
-        await_request inner{&start_await<Awaiter, shim_promise>, address, transfers_control<Awaiter, shim_promise>};
-        await_shim shim{inner};
-        suspend_for(d, shim.request());
-        if (inner.failure) std::rethrow_exception(std::move(inner.failure));
+        if constexpr (awaiter_in<Awaiter, shim_promise>) {
+            await_request inner{&start_await<Awaiter, shim_promise>, address, transfers_control<Awaiter, shim_promise>};
+            await_shim shim{inner};
+            suspend_for(d, shim.request());
+            if (inner.failure) std::rethrow_exception(std::move(inner.failure));
+        }
     }
 }
 

@@ -14,6 +14,7 @@
 #include <type_traits>
 #include <utility>
 
+/// \file
 /// Gives any C++20 coroutine type a stackful body.
 ///
 ///     asio::awaitable<int> sum(tcp::socket& socket) {      // to its callers an ordinary coroutine
@@ -27,12 +28,15 @@
 /// What is made is a real coroutine of the type R with R's own promise: it begins, suspends, ends, allocates and treats
 /// exceptions as R does, and it resumes wherever the awaited operation resumes it. The stack is taken when R begins to
 /// run. Destroying R's coroutine unwinds a suspended body first (weft::forced_unwind), on its own stack.
+///
+/// Next: weft/await.hpp, to await without `co`; weft/task.hpp, a coroutine type if you have none.
 namespace weft {
 
 /// How a body talks to the coroutine that drives it: its `co`. Lives as long as the body.
 template <class Promise>
 class coroutine_ref {
 public:
+    /// Made by the coroutine for its body.
     coroutine_ref(detail::driver& d, Promise& promise) noexcept : driver_{&d}, promise_{&promise} {}
     coroutine_ref(const coroutine_ref&) = delete;
     coroutine_ref& operator=(const coroutine_ref&) = delete;
@@ -41,20 +45,25 @@ public:
     /// handle. Ready operands cost no switch; no memory is allocated. The functions of the awaiter run on the body's
     /// stack, but await_suspend on the driver's, when the body has left.
     /// A sender (see weft/senders.hpp) that the promise does not take is awaited as by weft::await.
-    /// \throws what they throw; forced_unwind if the coroutine is destroyed meanwhile.
+    /// \throws what they throw; forced_unwind if the coroutine is destroyed meanwhile. In a destructor that then runs,
+    /// awaiting ends the program, as any exception that leaves a destructor does; only what is ready may be awaited there,
+    /// and by weft::await alone if the promise has an await_transform.
     /// \pre called in the body, or in a fiber that it has resumed.
     template <class Operand>
     WEFT_ALWAYS_INLINE decltype(auto) await(Operand&& operand) {
-        if constexpr (detail::has_await_transform<Promise> && detail::adapted_operand<Operand> &&
-                      !requires { promise_->await_transform(std::forward<Operand>(operand)); }) {
+        constexpr bool taken = requires { promise_->await_transform(std::forward<Operand>(operand)); };
+        if constexpr (taken) { // asked first: of a final promise weft may not see that it has an await_transform
+            if (driver_->body->state & detail::unwinding) [[unlikely]]
+                detail::check_suspend(*driver_->body); // throws: the promise of a coroutine that is destroyed is not asked
+            return await_here(promise_->await_transform(std::forward<Operand>(operand)));
+        } else if constexpr (detail::has_await_transform<Promise> && detail::adapted_operand<Operand>) {
             return weft::await(std::forward<Operand>(operand));
-        } else if constexpr (!detail::has_await_transform<Promise> && detail::adapted_operand<Operand>) {
+        } else if constexpr (detail::adapted_operand<Operand>) {
             return detail::await_adapted(*driver_, std::forward<Operand>(operand));
         } else if constexpr (detail::has_await_transform<Promise>) {
-            static_assert(requires { promise_->await_transform(std::forward<Operand>(operand)); },
+            static_assert(taken,
                           "weft: the coroutines of this type cannot await this operand (their promise's await_transform "
                           "does not take it): await something their library offers, or use weft::await(operand)");
-            return await_here(promise_->await_transform(std::forward<Operand>(operand)));
         } else {
             return await_here(std::forward<Operand>(operand));
         }
@@ -63,9 +72,10 @@ public:
     /// `co_yield value`, as R's coroutines do it.
     template <class Value>
     decltype(auto) yield(Value&& value) {
-        static_assert(requires { promise_->yield_value(std::forward<Value>(value)); },
-                      "weft: the coroutines of this type cannot yield this value: their promise has no yield_value for it");
-        return await_yielded(promise_->yield_value(std::forward<Value>(value)));
+        constexpr bool possible = requires { promise_->yield_value(std::forward<Value>(value)); };
+        static_assert(possible, "weft: the coroutines of this type cannot yield this value: their promise has no "
+                                "yield_value for it");
+        if constexpr (possible) return await_yielded(promise_->yield_value(std::forward<Value>(value)));
     }
 
     /// The promise of the coroutine that drives this body.
@@ -113,10 +123,12 @@ private:
 /// `wait(detail::await_request&)` that returns an operand R's coroutines can await. Its exceptions appear at weft::await.
 template <class R, class Promise>
 struct ambient_adapter {
+    /// Can they? Where not, weft::await looks for a body further out.
     static constexpr bool available =
         !detail::has_await_transform<Promise> ||
         requires(Promise& p) { p.await_transform(std::declval<detail::ambient_wait>()); };
 
+    /// What the coroutine awaits in the operand's place.
     static detail::ambient_wait wait(detail::await_request& request) noexcept { return {{request}}; }
 };
 
@@ -237,11 +249,11 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
     if constexpr (std::is_void_v<result_type>) {
         static_assert(returns_void<Promise>, "weft::stackful: the body returns nothing, but this coroutine type returns a "
                                              "value: return it from the body");
-        co_return;
+        if constexpr (returns_void<Promise>) co_return;
     } else {
         static_assert(returns<Promise, result_type>, "weft::stackful: what the body returns does not convert to what this "
                                                      "coroutine type returns: return that type from the body");
-        co_return result.give();
+        if constexpr (returns<Promise, result_type>) co_return result.give();
     }
 }
 
@@ -264,27 +276,34 @@ template <class R, class... Args, class Allocator, class Fn>
 R start_driver(Allocator&& allocator, Fn&& fn, Args... args) {
     static_assert(coroutine_type<R, Args...>, "weft::stackful<R>: R is not a coroutine type (it has no promise_type): name "
                                               "the return type of a coroutine, such as weft::task<int>");
-    using promise = promise_of<R, Args...>;
-    using start = driver_start<std::decay_t<Allocator>, std::decay_t<Fn>>;
-    static_assert(std::invocable<std::decay_t<Fn>&, coroutine_ref<promise>&, Args&...>,
-                  "weft::stackful: the body must be callable with `auto& co`, followed by the arguments given to stackful");
-
-    if constexpr (sizeof...(Args) == 0 && !has_await_transform<promise> && drives_itself<R, promise, start>) {
-        return drive<R, promise, R>(start{std::forward<Allocator>(allocator), std::forward<Fn>(fn)});
-    } else {
-        using derived = driver_promise<promise, Args...>;
-        static_assert(sizeof(derived) == sizeof(promise) && alignof(derived) == alignof(promise),
-                      "weft::stackful: a handle made by the promise of R would not name the driver's frame");
-        using returned = driver_return<promise, Args...>;
+    if constexpr (coroutine_type<R, Args...>) {
+        using promise = promise_of<R, Args...>;
         using allocator_type = std::decay_t<Allocator>;
         using body_type = std::decay_t<Fn>;
-        if constexpr (std::is_void_v<R>)
-            drive<R, promise, returned, allocator_type, body_type, Args...>(
-                start{std::forward<Allocator>(allocator), std::forward<Fn>(fn)}, std::forward<Args>(args)...);
-        else
-            return drive<R, promise, returned, allocator_type, body_type, Args...>(
-                       start{std::forward<Allocator>(allocator), std::forward<Fn>(fn)}, std::forward<Args>(args)...)
-                .value;
+        using start = driver_start<allocator_type, body_type>;
+        constexpr bool callable = std::invocable<body_type&, coroutine_ref<promise>&, Args&...>;
+        static_assert(callable, "weft::stackful: the body must be callable with `auto& co`, followed by the arguments given "
+                                "to stackful");
+        constexpr bool by_itself = sizeof...(Args) == 0 && !has_await_transform<promise> && drives_itself<R, promise, start>;
+        static_assert(by_itself || !std::is_final_v<promise>,
+                      "weft::stackful: this coroutine type has an await_transform, or its promise sees the arguments, so "
+                      "its promise must be a class that can be derived from: remove its `final`");
+
+        if constexpr (callable && by_itself) {
+            return drive<R, promise, R>(start{std::forward<Allocator>(allocator), std::forward<Fn>(fn)});
+        } else if constexpr (callable && !std::is_final_v<promise>) {
+            using derived = driver_promise<promise, Args...>;
+            static_assert(sizeof(derived) == sizeof(promise) && alignof(derived) == alignof(promise),
+                          "weft::stackful: a handle made by the promise of R would not name the driver's frame");
+            using returned = driver_return<promise, Args...>;
+            if constexpr (std::is_void_v<R>)
+                drive<R, promise, returned, allocator_type, body_type, Args...>(
+                    start{std::forward<Allocator>(allocator), std::forward<Fn>(fn)}, std::forward<Args>(args)...);
+            else
+                return drive<R, promise, returned, allocator_type, body_type, Args...>(
+                           start{std::forward<Allocator>(allocator), std::forward<Fn>(fn)}, std::forward<Args>(args)...)
+                    .value;
+        }
     }
 }
 
@@ -309,10 +328,12 @@ R stackful(std::allocator_arg_t, Allocator allocator, Fn&& fn, Args... args) {
 template <class Allocator, class Fn>
 class stackful_proxy {
 public:
+    /// Made by stackful().
     stackful_proxy(Allocator allocator, Fn fn) : allocator_{std::move(allocator)}, fn_{std::move(fn)} {}
     stackful_proxy(const stackful_proxy&) = delete;
     stackful_proxy& operator=(const stackful_proxy&) = delete;
 
+    /// The coroutine. \throws as stackful<R>(fn).
     template <class R>
         requires detail::coroutine_type<R>
     operator R() && {
@@ -324,11 +345,13 @@ private:
     Fn fn_;
 };
 
+/// The same without R: `return weft::stackful(fn);` in a function that returns a coroutine type.
 template <class Fn>
 [[nodiscard]] auto stackful(Fn&& fn) {
     return stackful_proxy<default_stack_allocator, std::decay_t<Fn>>{{}, std::forward<Fn>(fn)};
 }
 
+/// The same on a stack from `allocator`.
 template <stack_allocator Allocator, class Fn>
 [[nodiscard]] auto stackful(std::allocator_arg_t, Allocator allocator, Fn&& fn) {
     return stackful_proxy<Allocator, std::decay_t<Fn>>{std::move(allocator), std::forward<Fn>(fn)};

@@ -1,6 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 #include <weft/await.hpp>
+#include <weft/stackful.hpp>
 
 namespace weft::detail {
 

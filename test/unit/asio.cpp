@@ -35,6 +35,8 @@ extern "C" const char* __tsan_default_suppressions() {
 #endif
 
 #include "awaiters.hpp"
+#include "blocks_in_use.hpp"
+#include "child.hpp"
 #include "matrix.hpp"
 
 #include <weft/await.hpp>
@@ -45,9 +47,11 @@ extern "C" const char* __tsan_default_suppressions() {
 
 #include <array>
 #include <chrono>
+#include <csignal>
 #include <functional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 namespace {
 
@@ -149,6 +153,53 @@ auto refusing_to_start(Token&& token) {
         [](auto) { throw std::runtime_error{"it does not start"}; }, token);
 }
 
+/// One that can be moved on the body's stack, but not to where it would be started.
+template <class Token>
+auto refusing_to_move(Token&& token) {
+    struct argument {
+        std::uintptr_t stack = stack_position();
+        argument() = default;
+        argument(argument&& other) : stack(other.stack) {
+            if (!near(stack, stack_position())) throw std::runtime_error{"it does not move"};
+        }
+    };
+    return net::async_initiate<Token, void(errors::error_code)>(
+        [](auto handler, const argument&) { std::move(handler)(errors::error_code{}); }, token, argument{});
+}
+
+/// One that has been completed when its start fails.
+template <class Token>
+auto completing_and_failing(Token&& token) {
+    return net::async_initiate<Token, void(errors::error_code)>(
+        [](auto handler) {
+            std::move(handler)(errors::error_code{});
+            throw std::runtime_error{"it does not start"};
+        },
+        token);
+}
+
+/// One that forgets whom to tell.
+template <class Token>
+auto forgetting_its_handler(Token&& token) {
+    return net::async_initiate<Token, void(errors::error_code)>([](auto) {}, token);
+}
+
+void check_failing_starts(net::io_context& context) {
+    for (int i = 0; i < 3; ++i) {
+        BOOST_CHECK_EXCEPTION(refusing_to_start(weft::use_fiber), std::runtime_error,
+                              [](const std::runtime_error& e) { return e.what() == std::string{"it does not start"}; });
+        BOOST_CHECK_THROW(refusing_to_move(weft::use_fiber), std::runtime_error);
+        BOOST_CHECK_THROW(completing_and_failing(weft::use_fiber), std::runtime_error);
+        net::post(context, weft::use_fiber); // all is as before
+    }
+    try {
+        refusing_to_start(weft::use_fiber);
+    } catch (const std::runtime_error&) {
+        short_timer(context).async_wait(weft::use_fiber);
+        BOOST_TEST((std::current_exception() != nullptr));
+    }
+}
+
 void echo_over_tcp(net::io_context& context) {
     using net::ip::tcp;
     tcp::acceptor acceptor{context, {net::ip::address_v4::loopback(), 0}};
@@ -213,6 +264,40 @@ weft::task<int> on_a_thread(stage& s, int n) {
     co_return n;
 }
 
+/// Runs what there is to run of a context with a body that waits in `wait`, then destroys it: the body is unwound, and
+/// nothing is left of it.
+template <class Wait>
+void check_destruction_by(Wait wait, bool waits = false) {
+    const auto once = [&] {
+        int alive = 0;
+        bool went_on = false;
+        {
+            net::io_context context;
+            spawn(context, [&, c = counted{alive}]() -> net::awaitable<void> {
+                return weft::stackful([&](auto& co) {
+                    const counted outer{alive};
+                    weft::fiber inner{[&] {
+                        const counted local{alive};
+                        const auto memory = std::make_unique<int>(alive); // would be leaked
+                        wait(context, co);
+                        went_on = true;
+                    }};
+                    inner.resume();
+                    went_on = true;
+                });
+            });
+            context.poll();
+            BOOST_TEST(alive == (waits ? 3 : 0));
+        }
+        BOOST_TEST(alive == 0);
+        BOOST_TEST(!went_on);
+    };
+    once(); // the libraries keep some memory for the next time
+    const auto before = blocks_in_use();
+    once();
+    BOOST_TEST(blocks_in_use() == before);
+}
+
 } // namespace
 
 BOOST_AUTO_TEST_SUITE(token)
@@ -260,10 +345,61 @@ BOOST_AUTO_TEST_CASE(results_and_errors_in_a_task) {
 
 BOOST_AUTO_TEST_CASE(what_starting_an_operation_throws_appears_in_a_task) {
     net::io_context context;
-    run_task_body(context, [&](auto&) {
-        BOOST_CHECK_THROW(refusing_to_start(weft::use_fiber), std::runtime_error);
-        net::post(context, weft::use_fiber);
+    run_task_body(context, [&](auto&) { check_failing_starts(context); });
+}
+
+BOOST_AUTO_TEST_CASE(what_starting_an_operation_throws_appears_in_an_awaitable) {
+    net::io_context context;
+    run_body(context, [&](auto&) {
+        check_failing_starts(context);
+        BOOST_TEST(runs_here(context.get_executor()));
     });
+}
+
+BOOST_AUTO_TEST_CASE(what_it_throws_below_a_generator_appears_there) {
+    net::io_context context;
+    run_body(context, [&](auto&) {
+        for (const int n : weft::generator<int>{[&](auto& out) {
+                 BOOST_CHECK_THROW(refusing_to_start(weft::use_fiber), std::runtime_error);
+                 out.yield(1);
+             }})
+            BOOST_TEST(n == 1);
+    });
+}
+
+#if !defined(WEFT_STANDALONE_ASIO) || ASIO_VERSION >= 102400 // before, Asio ends the program there, in a coroutine too
+/// With use_awaitable it is Asio that starts the operation: what that throws leaves run(), in a body as in a coroutine.
+template <class Coroutine>
+void check_that_it_leaves_run(Coroutine coroutine) {
+    net::io_context context;
+    int alive = 0;
+    spawn(context, coroutine(alive));
+    BOOST_CHECK_THROW(context.run(), std::runtime_error);
+    context.restart();
+    context.run(); // Asio destroys the coroutine here
+    BOOST_TEST(alive == 0);
+}
+
+BOOST_AUTO_TEST_CASE(what_asio_throws_when_it_starts_an_operation_itself_leaves_run_and_the_body_is_unwound) {
+    check_that_it_leaves_run([](int& alive) {
+        return [&alive]() -> net::awaitable<void> {
+            const counted local{alive};
+            co_await refusing_to_start(net::use_awaitable);
+        };
+    });
+    check_that_it_leaves_run([](int& alive) {
+        return [&alive]() -> net::awaitable<void> {
+            return weft::stackful([&alive](auto& co) {
+                const counted local{alive};
+                co.await(refusing_to_start(net::use_awaitable));
+            });
+        };
+    });
+}
+#endif
+
+BOOST_AUTO_TEST_CASE(an_operation_that_forgets_its_handler_unwinds_the_body) {
+    check_destruction_by([](net::io_context&, auto&) { forgetting_its_handler(weft::use_fiber); });
 }
 
 BOOST_AUTO_TEST_CASE(below_a_generator_it_suspends_the_body_around) {
@@ -424,6 +560,14 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(cancellation)
 
+void wait_far_down(net::io_context& context, int depth) {
+    if (depth == 0)
+        long_timer(context).async_wait(weft::use_fiber);
+    else
+        wait_far_down(context, depth - 1);
+    asm volatile("" ::: "memory"); // no tail call
+}
+
 template <class Wait>
 void check_cancellation(Wait wait) {
     net::io_context context;
@@ -462,6 +606,122 @@ BOOST_AUTO_TEST_CASE(reaches_an_operation_awaited_with_use_awaitable) {
     });
 }
 
+BOOST_AUTO_TEST_CASE(reaches_an_operation_that_a_plain_function_awaits_far_down) {
+    check_cancellation([](net::io_context& context, auto&) { wait_far_down(context, 30); });
+}
+
+BOOST_AUTO_TEST_CASE(reaches_the_body_that_another_one_awaits) {
+    check_cancellation([](net::io_context& context, auto& co) {
+        co.await(weft::stackful<net::awaitable<void>>([&](auto&) { long_timer(context).async_wait(weft::use_fiber); }));
+    });
+}
+
+/// What kinds of cancellation reach an operation awaited by `wait`: all three are emitted, one after the other.
+template <class Wait>
+std::vector<net::cancellation_type> kinds_that_reach(Wait wait) {
+    net::io_context context;
+    net::cancellation_signal signal;
+    std::vector<net::cancellation_type> seen;
+    net::co_spawn(
+        context, [&]() -> net::awaitable<void> { return weft::stackful([&](auto& co) { wait(co, seen); }); },
+        net::bind_cancellation_slot(signal.slot(), [](std::exception_ptr) {}));
+    context.poll();
+    using kind = net::cancellation_type;
+    for (const kind each : {kind::total, kind::partial, kind::terminal}) {
+        signal.emit(each);
+        context.poll();
+    }
+    return seen;
+}
+
+/// An operation that notes what kinds of cancellation come, and is completed by the terminal one.
+template <class Token>
+auto noting(std::vector<net::cancellation_type>& seen, Token&& token) {
+    return net::async_initiate<Token, void(errors::error_code)>(
+        [&seen](auto handler) {
+            auto slot = net::get_associated_cancellation_slot(handler);
+            auto kept = std::make_shared<decltype(handler)>(std::move(handler));
+            slot.assign([&seen, kept](net::cancellation_type kind) {
+                seen.push_back(kind);
+                if (kind != net::cancellation_type::terminal) return;
+                const auto h = kept;
+                std::move (*h)(net::error::operation_aborted);
+            });
+        },
+        token);
+}
+
+BOOST_AUTO_TEST_CASE(of_every_kind_comes_as_the_coroutine_lets_it) {
+    using kind = net::cancellation_type;
+    const std::vector<kind> only_terminal{kind::terminal}, all{kind::total, kind::partial, kind::terminal};
+    const auto with_fiber = [](auto&, auto& seen) { noting(seen, weft::use_fiber); };
+    const auto with_awaitable = [](auto& co, auto& seen) { co.await(noting(seen, net::use_awaitable)); };
+    BOOST_TEST((kinds_that_reach(with_fiber) == only_terminal)); // what Asio's coroutines let through by themselves
+    BOOST_TEST((kinds_that_reach(with_awaitable) == only_terminal));
+    const auto let_all_through = [](auto& co) {
+        co.await(net::this_coro::reset_cancellation_state(net::enable_total_cancellation()));
+    };
+    BOOST_TEST((kinds_that_reach([&](auto& co, auto& seen) {
+                   let_all_through(co);
+                   with_fiber(co, seen);
+               }) == all));
+    BOOST_TEST((kinds_that_reach([&](auto& co, auto& seen) {
+                   let_all_through(co);
+                   with_awaitable(co, seen);
+               }) == all));
+}
+
+BOOST_AUTO_TEST_CASE(of_one_operation_leaves_the_body_alone) {
+    net::io_context context;
+    const auto aborted = [](const errors::system_error& e) { return e.code() == net::error::operation_aborted; };
+    run_body(context, [&](auto& co) {
+        for (int i = 0; i < 3; ++i) {
+            net::cancellation_signal signal;
+            const auto cancel_soon = [&] { net::post(context, [&] { signal.emit(net::cancellation_type::total); }); };
+            auto timer = long_timer(context);
+            cancel_soon();
+            BOOST_CHECK_EXCEPTION(timer.async_wait(net::bind_cancellation_slot(signal.slot(), weft::use_fiber)),
+                                  errors::system_error, aborted);
+            cancel_soon();
+            BOOST_CHECK_EXCEPTION(
+                co.await(timer.async_wait(net::bind_cancellation_slot(signal.slot(), net::use_awaitable))),
+                errors::system_error, aborted);
+            const auto state = co.await(net::this_coro::cancellation_state);
+            BOOST_TEST((state.cancelled() == net::cancellation_type::none));
+        }
+    });
+}
+
+BOOST_AUTO_TEST_CASE(that_was_caught_appears_again_at_the_next_await) {
+    net::io_context context;
+    net::cancellation_signal signal;
+    int failed = 0;
+    net::co_spawn(
+        context,
+        [&]() -> net::awaitable<void> {
+            return weft::stackful([&](auto& co) {
+                const auto fails = [&](auto await) {
+                    try {
+                        await();
+                    } catch (const errors::system_error& e) {
+                        if (e.code() == net::error::operation_aborted) ++failed;
+                    }
+                };
+                fails([&] { long_timer(context).async_wait(weft::use_fiber); });
+                fails([&] { net::post(context, weft::use_fiber); });
+                fails([&] { co.await(net::post(context, net::use_awaitable)); });
+                co.await(net::this_coro::throw_if_cancelled(false));
+                net::post(context, weft::use_fiber);
+                co.await(net::post(context, net::use_awaitable));
+                ++failed;
+            });
+        },
+        net::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr failure) { BOOST_TEST((failure == nullptr)); }));
+    net::post(context, [&] { net::post(context, [&] { signal.emit(net::cancellation_type::terminal); }); });
+    context.run();
+    BOOST_TEST(failed == 4);
+}
+
 BOOST_AUTO_TEST_CASE(reaches_an_operation_below_a_generator) {
     check_cancellation([](net::io_context& context, auto&) {
         for (int n : weft::generator<int>{[&](auto& out) {
@@ -479,28 +739,7 @@ BOOST_AUTO_TEST_SUITE(destruction)
 /// Destroys a context with a body suspended in `wait`.
 template <class Wait>
 void check_destruction(Wait wait) {
-    int alive = 0;
-    bool went_on = false;
-    {
-        net::io_context context;
-        spawn(context, [&, c = counted{alive}]() -> net::awaitable<void> {
-            return weft::stackful([&](auto& co) {
-                const counted outer{alive};
-                weft::fiber inner{[&] {
-                    const counted local{alive};
-                    const auto memory = std::make_unique<int>(alive); // would be leaked
-                    wait(context, co);
-                    went_on = true;
-                }};
-                inner.resume();
-                went_on = true;
-            });
-        });
-        context.poll();
-        BOOST_TEST(alive == 3);
-    }
-    BOOST_TEST(alive == 0);
-    BOOST_TEST(!went_on);
+    check_destruction_by(wait, true);
 }
 
 BOOST_AUTO_TEST_CASE(of_a_context_unwinds_what_waits_for_an_awaitable) {
@@ -512,6 +751,99 @@ BOOST_AUTO_TEST_CASE(of_a_context_unwinds_what_waits_for_an_awaitable) {
 
 BOOST_AUTO_TEST_CASE(of_a_context_unwinds_what_waits_with_use_fiber) {
     check_destruction([](net::io_context& context, auto&) { long_timer(context).async_wait(weft::use_fiber); });
+}
+
+BOOST_AUTO_TEST_CASE(of_a_context_unwinds_what_waits_for_an_awaitable_that_waits_itself) {
+    int alive = 0;
+    check_destruction([&](net::io_context& context, auto& co) {
+        co.await([](net::io_context& where, int& count) -> net::awaitable<void> {
+            const counted frame{count};
+            auto timer = long_timer(where);
+            co_await timer.async_wait(net::use_awaitable);
+        }(context, alive));
+    });
+    check_destruction([&](net::io_context& context, auto& co) {
+        co.await(weft::stackful<net::awaitable<void>>([&](auto&) {
+            const counted local{alive};
+            long_timer(context).async_wait(weft::use_fiber);
+        }));
+    });
+    BOOST_TEST(alive == 0);
+}
+
+BOOST_AUTO_TEST_CASE(of_a_context_unwinds_what_waits_for_a_coroutine_that_was_spawned) {
+    check_destruction([&](net::io_context& context, auto&) {
+        net::co_spawn(
+            context,
+            [&]() -> net::awaitable<void> {
+                auto timer = long_timer(context);
+                co_await timer.async_wait(net::use_awaitable);
+            },
+            weft::use_fiber);
+    });
+    check_destruction([&](net::io_context& context, auto& co) {
+        co.await(net::co_spawn(
+            context,
+            [&]() -> net::awaitable<void> {
+                return weft::stackful([&](auto&) { long_timer(context).async_wait(weft::use_fiber); });
+            },
+            net::use_awaitable));
+    });
+}
+
+BOOST_AUTO_TEST_CASE(of_a_context_unwinds_detached_bodies_too) {
+    int alive = 0;
+    {
+        net::io_context context;
+        for (int i = 0; i < 10; ++i)
+            net::co_spawn(
+                context,
+                [&]() -> net::awaitable<void> {
+                    return weft::stackful([&](auto&) {
+                        const counted local{alive};
+                        long_timer(context).async_wait(weft::use_fiber);
+                    });
+                },
+                net::detached);
+        context.poll();
+        BOOST_TEST(alive == 10);
+    }
+    BOOST_TEST(alive == 0);
+}
+
+BOOST_AUTO_TEST_CASE(of_a_context_unwinds_what_was_about_to_go_on) {
+    check_destruction([](net::io_context& context, auto&) {
+        net::post(context, [&context] { context.stop(); });
+        net::post(context, weft::use_fiber); // completed, but not yet gone on with
+    });
+    check_destruction([](net::io_context& context, auto& co) {
+        net::post(context, [&context] { context.stop(); });
+        co.await(net::post(context, net::use_awaitable));
+    });
+}
+
+BOOST_AUTO_TEST_CASE(of_a_context_leaves_a_task_that_waits_to_its_owner) {
+    const auto once = [](bool task_first) {
+        int alive = 0;
+        outcome<void> result;
+        auto context = std::make_unique<net::io_context>();
+        const observer o = observe(weft::stackful<weft::task<>>([&](auto&) {
+                                       const counted local{alive};
+                                       net::post(*context, weft::use_fiber);
+                                       BOOST_ERROR("it went on");
+                                   }),
+                                   result);
+        BOOST_TEST(alive == 1);
+        if (!task_first) context.reset(); // drops the operation
+        o.handle.destroy();
+        BOOST_TEST(alive == 0);
+        BOOST_TEST(!result.done.load());
+    };
+    once(false);
+    const auto before = blocks_in_use();
+    once(false);
+    once(true); // the operation, which nobody runs, is dropped after the body that started it
+    BOOST_TEST(blocks_in_use() == before);
 }
 
 BOOST_AUTO_TEST_CASE(of_a_context_unwinds_what_waits_for_a_socket) {
@@ -541,6 +873,61 @@ BOOST_AUTO_TEST_CASE(of_a_context_unwinds_what_waits_for_a_foreign_coroutine) {
         }(s));
     });
     s.forget();
+}
+
+BOOST_AUTO_TEST_CASE(of_a_context_meets_a_body_that_swallows_it_again) {
+    int met = 0, alive = 0;
+    {
+        net::io_context context;
+        spawn(context, [&]() -> net::awaitable<void> {
+            return weft::stackful([&](auto& co) {
+                const counted local{alive};
+                const auto swallow = [&](auto wait) {
+                    try {
+                        wait();
+                        BOOST_ERROR("it went on");
+                    } catch (...) {
+                        ++met;
+                    }
+                };
+                swallow([&] { long_timer(context).async_wait(weft::use_fiber); });
+                swallow([&] { long_timer(context).async_wait(weft::use_fiber); });
+                swallow([&] { co.await(net::post(context, net::use_awaitable)); });
+            });
+        });
+        context.poll();
+    }
+    BOOST_TEST(met == 3);
+    BOOST_TEST(alive == 0);
+}
+
+/// What becomes of a program in which a destructor awaits something while its body is unwound?
+template <class Wait>
+weft_test::child_end end_of_awaiting_while_unwound(Wait wait) {
+    return weft_test::in_child([&] {
+        {
+            net::io_context context;
+            spawn(context, [&]() -> net::awaitable<void> {
+                return weft::stackful([&](auto& co) {
+                    const at_exit awaits{[&] { wait(context, co); }};
+                    long_timer(context).async_wait(weft::use_fiber);
+                });
+            });
+            context.poll();
+        }
+        return 7;
+    });
+}
+
+BOOST_AUTO_TEST_CASE(ends_the_program_if_a_destructor_then_awaits_what_is_not_ready) {
+    BOOST_TEST(end_of_awaiting_while_unwound([](auto&, auto&) { weft::await(std::suspend_never{}); }).code == 7);
+    BOOST_TEST(end_of_awaiting_while_unwound([](auto&, auto&) { weft::await(std::suspend_always{}); }).signal == SIGABRT);
+    BOOST_TEST(end_of_awaiting_while_unwound([](auto& context, auto&) {
+                   net::post(context, weft::use_fiber);
+               }).signal == SIGABRT);
+    BOOST_TEST(end_of_awaiting_while_unwound([](auto& context, auto& co) {
+                   co.await(net::post(context, net::use_awaitable));
+               }).signal == SIGABRT);
 }
 
 BOOST_AUTO_TEST_CASE(of_a_context_destroys_what_never_began) {
@@ -579,8 +966,16 @@ constexpr bool compiler_can_migrate = __clang_major__ >= 19;
 constexpr bool compiler_can_migrate = true;
 #endif
 
+#if WEFT_TEST_EMULATED || WEFT_ASAN || WEFT_TSAN
+constexpr int pool_awaits = 2'000;
+#elif !defined(__OPTIMIZE__)
+constexpr int pool_awaits = 60'000;
+#else
+constexpr int pool_awaits = 600'000; // and as many again inside of handlers
+#endif
+
 BOOST_AUTO_TEST_CASE(many_bodies_migrate_over_a_pool, *boost::unit_test::enable_if<compiler_can_migrate>()) {
-    constexpr int bodies = 32, rounds = 60;
+    constexpr int bodies = 32, rounds = pool_awaits / bodies;
     std::atomic<int> ended{0}, hops{0}, wrong{0};
     stage s;
     {
@@ -595,7 +990,7 @@ BOOST_AUTO_TEST_CASE(many_bodies_migrate_over_a_pool, *boost::unit_test::enable_
                             net::post(pool, weft::use_fiber);
                         else if (i % 3 == 1)
                             co.await(posted(pool));
-                        else if (i % 30 == 2)
+                        else if (i < 60 && i % 30 == 2)
                             weft::await(on_a_thread(s, i));
                         else
                             net::dispatch(pool, weft::use_fiber);

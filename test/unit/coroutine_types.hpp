@@ -144,6 +144,23 @@ struct ending_promise {
     void unhandled_exception() noexcept { failure = std::current_exception(); }
 };
 
+/// A task as cppcoro writes it: begins when it is awaited, hands control on symmetrically, awaits whatever there is.
+template <class T>
+class symmetric {
+public:
+    struct promise_type : ending_promise<T, promise_type> {
+        symmetric get_return_object() { return symmetric{std::coroutine_handle<promise_type>::from_promise(*this)}; }
+        std::suspend_always initial_suspend() const noexcept { return {}; }
+    };
+
+    auto operator co_await() const noexcept { return awaits_end<promise_type>{coroutine_.get()}; }
+    auto handle() const { return coroutine_.get(); }
+
+private:
+    explicit symmetric(std::coroutine_handle<promise_type> h) : coroutine_{h} {}
+    owned_handle<promise_type> coroutine_;
+};
+
 /// A task whose promise takes any awaiter, wraps it and counts it. Its functions insist on handles of its own promise.
 template <class T>
 class watched {
@@ -352,6 +369,57 @@ public:
 private:
     explicit stream(std::coroutine_handle<promise_type> h) : coroutine_{h} {}
     owned_handle<promise_type> coroutine_;
+};
+
+/// A task whose promise lets an exception of its body go to whoever resumes it; what it returns is for who asks.
+class rethrowing {
+public:
+    struct promise_type {
+        int value = 0;
+        rethrowing get_return_object() { return rethrowing{std::coroutine_handle<promise_type>::from_promise(*this)}; }
+        std::suspend_always initial_suspend() const noexcept { return {}; }
+        std::suspend_always final_suspend() const noexcept { return {}; }
+        void return_value(int v) noexcept { value = v; }
+        void unhandled_exception() { throw; }
+    };
+
+    auto handle() const { return coroutine_.get(); }
+
+private:
+    explicit rethrowing(std::coroutine_handle<promise_type> h) : coroutine_{h} {}
+    owned_handle<promise_type> coroutine_;
+};
+
+/// A coroutine of which no object can be made. `Transforms`: its promise has an await_transform.
+template <bool Transforms>
+struct unborn {
+    struct refusal {};
+    struct promise_base {
+        static inline int alive = 0, frames = 0;
+        promise_base() { ++alive; }
+        promise_base(const promise_base&) = delete;
+        ~promise_base() { --alive; }
+        static void* operator new(std::size_t size) {
+            ++frames;
+            return std::malloc(size);
+        }
+        static void operator delete(void* frame) {
+            --frames;
+            std::free(frame);
+        }
+        unborn get_return_object() { throw refusal{}; }
+        std::suspend_always initial_suspend() const noexcept { return {}; }
+        std::suspend_always final_suspend() const noexcept { return {}; }
+        void return_void() const noexcept {}
+        void unhandled_exception() const noexcept { std::terminate(); }
+    };
+    struct transforming_promise : promise_base {
+        template <class Operand>
+        Operand&& await_transform(Operand&& o) const noexcept {
+            return std::forward<Operand>(o);
+        }
+    };
+    using promise_type = std::conditional_t<Transforms, transforming_promise, promise_base>;
 };
 
 /// A coroutine of functions that return nothing: begins at once and destroys itself at its end.

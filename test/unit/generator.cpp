@@ -199,6 +199,31 @@ BOOST_AUTO_TEST_CASE(from_any_depth_of_recursion) {
     BOOST_TEST(expected == 1000);
 }
 
+// An element costs one resumption, however deep it comes from: no frame above it runs.
+BOOST_AUTO_TEST_CASE(frames_between_the_yield_and_the_consumer_do_not_run) {
+    int went_on = 0;
+    const auto yield_below = [&](int depth, auto& out, const auto& self) -> void {
+        if (depth == 0) {
+            for (int i = 0; i < 100; ++i) out.yield(i + 0);
+        } else {
+            self(depth - 1, out, self);
+            ++went_on;
+        }
+    };
+    generator<int> g{[&](auto& out) { yield_below(200, out, yield_below); }};
+    std::uintptr_t position = 0;
+    int seen = 0;
+    for (const int& v : g) {
+        BOOST_TEST(v == seen++);
+        BOOST_TEST(went_on == 0);
+        const auto here = reinterpret_cast<std::uintptr_t>(&v);
+        if (position) BOOST_TEST(position == here); // each is made in the same frame
+        position = here;
+    }
+    BOOST_TEST(seen == 100);
+    BOOST_TEST(went_on == 200);
+}
+
 BOOST_AUTO_TEST_CASE(from_below_a_function_that_knows_nothing_of_it) {
     generator<int> g{[](auto& out) {
         std::vector<int> values{3, 1, 2};

@@ -12,14 +12,15 @@
 #include <type_traits>
 #include <utility>
 
-namespace WEFT_ASIO {
+namespace WEFT_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
 namespace weft_detail {
 
 /// await_request::kind of an operation of this Asio.
 inline constexpr char operation_kind = 0;
 
 /// Notes that this thread is just starting an operation, so that one which completes at once, inside of the call that
-/// starts it, goes on only after that call: a loop of such operations must not nest.
+/// starts it, goes on only after that call: a loop of such operations must not nest. One that cannot be started, and so
+/// lets go of its handler, goes on after that call too.
 class starting {
 public:
     explicit starting(const void* operation) noexcept : operation_(operation), outer_(std::exchange(innermost_, this)) {}
@@ -29,29 +30,47 @@ public:
 
     /// Goes on with a completed operation: now, or, if this thread is still starting it, by what start returns.
     static void go_on(const void* operation, ::weft::detail::continuation next) {
-        for (starting* s = innermost_; s; s = s->outer_)
-            if (s->operation_ == operation) {
-                s->completed_.emplace(std::move(next));
-                return;
-            }
-        std::move(next)();
+        if (starting* const here = of(operation)) {
+            here->next_.emplace(std::move(next));
+            here->completed_ = true;
+        } else {
+            std::move(next)();
+        }
     }
 
-    std::optional<::weft::detail::continuation> completed() noexcept { return std::move(completed_); }
+    /// The handler of an operation is destroyed uncalled: `next` is kept if this thread is still starting it.
+    static void let_go(const void* operation, ::weft::detail::continuation& next) noexcept {
+        if (starting* const here = of(operation)) here->next_.emplace(std::move(next));
+    }
+
+    /// Starting it has thrown: is there a way to go on?
+    bool failed() noexcept { return completed_ = next_.has_value(); }
+
+    std::optional<::weft::detail::continuation> completed() noexcept {
+        return completed_ ? std::move(next_) : std::nullopt;
+    }
 
 private:
+    static starting* of(const void* operation) noexcept {
+        starting* s = innermost_;
+        while (s && s->operation_ != operation) s = s->outer_;
+        return s;
+    }
+
     static inline thread_local starting* innermost_ = nullptr;
     const void* operation_;
     starting* outer_;
-    std::optional<::weft::detail::continuation> completed_;
+    std::optional<::weft::detail::continuation> next_;
+    bool completed_ = false;
 };
 
 /// An operation started by use_fiber: lies on the body's stack while the body waits for it.
 class operation_base {
 public:
     /// Starts it. `next` is called where it completes; an operation that is dropped drops it. One that completes inside
-    /// of the call that starts it leaves `next` to the caller.
-    virtual std::optional<::weft::detail::continuation> start(::weft::detail::continuation next, cancellation_slot slot) = 0;
+    /// of the call that starts it leaves `next` to the caller; so does one whose start throws: then `failure` is set.
+    virtual std::optional<::weft::detail::continuation> start(::weft::detail::continuation next, cancellation_slot slot,
+                                                              std::exception_ptr& failure) = 0;
 
     ::weft::detail::await_request request() noexcept { return {&start_for_driver, this, false, &operation_kind}; }
 
@@ -62,15 +81,10 @@ private:
     // For a coroutine that is no awaitable of this Asio: completion resumes it.
     static std::coroutine_handle<> start_for_driver(::weft::detail::await_request& request,
                                                     std::coroutine_handle<> driver) noexcept {
-        try {
-            auto& operation = *static_cast<operation_base*>(request.awaiter);
-            ::weft::detail::continuation next([driver] { driver.resume(); });
-            const bool completed = operation.start(std::move(next), cancellation_slot()).has_value();
-            return completed ? driver : nullptr;
-        } catch (...) {
-            request.failure = std::current_exception();
-            return driver;
-        }
+        auto& operation = *static_cast<operation_base*>(request.awaiter);
+        ::weft::detail::continuation next([driver] { driver.resume(); });
+        const bool completed = operation.start(std::move(next), cancellation_slot(), request.failure).has_value();
+        return completed ? driver : nullptr;
     }
 };
 
@@ -79,10 +93,17 @@ class operation final : public operation_base {
 public:
     explicit operation(Begin begin) : begin_(std::move(begin)) {}
 
-    std::optional<::weft::detail::continuation> start(::weft::detail::continuation next, cancellation_slot slot) override {
-        Begin begin(std::move(begin_)); // another thread may complete the operation, and the body go on and leave this
-        starting here(this);            // object, while the next line is still running
-        begin(handler(*this, std::move(next), slot));
+    std::optional<::weft::detail::continuation> start(::weft::detail::continuation next, cancellation_slot slot,
+                                                      std::exception_ptr& failure) override {
+        starting here(this);
+        try {
+            handler h(*this, std::move(next), slot);
+            Begin begin(std::move(begin_)); // another thread may complete the operation, and the body go on and leave
+            begin(std::move(h));            // this object, while this line is still running
+        } catch (...) {
+            if (!here.failed()) throw; // it was started all the same, and whoever started it has the handler
+            failure = std::current_exception();
+        }
         return here.completed();
     }
 
@@ -95,6 +116,10 @@ private:
 
         handler(operation& self, ::weft::detail::continuation next, cancellation_slot slot) noexcept
             : self_(&self), next_(std::move(next)), slot_(slot) {}
+        handler(handler&&) noexcept = default;
+        ~handler() {
+            if (next_) starting::let_go(self_, next_);
+        }
 
         cancellation_slot_type get_cancellation_slot() const noexcept { return slot_; }
 
@@ -161,10 +186,12 @@ class foreign_wait : public std::enable_shared_from_this<foreign_wait<Executor>>
 public:
     explicit foreign_wait(const Executor& executor) : timer_(executor, std::chrono::steady_clock::time_point::max()) {}
 
+    void prepare() { waker_ = wake(this->shared_from_this()).handle; }
+
     template <class Handler>
     void start(::weft::detail::await_request& request, Handler handler) {
-        timer_.async_wait(bind_cancellation_slot(cancellation_slot(), [h = std::move(handler)](auto) mutable { std::move(h)(); }));
-        waker_ = wake(this->shared_from_this()).handle;
+        timer_.async_wait(
+            bind_cancellation_slot(cancellation_slot(), [h = std::move(handler)](auto) mutable { std::move(h)(); }));
         const std::coroutine_handle<> next = request.start(request, waker_);
         if (next) next.resume();
     }
@@ -205,6 +232,7 @@ awaitable<void, Executor> wait_for_foreign(::weft::detail::await_request& reques
         foreign_wait<Executor>& wait;
         ~abandon_guard() { wait.abandon(); }
     } guard{*wait};
+    wait->prepare();
     use_awaitable_t<Executor> token;
     co_await async_initiate<use_awaitable_t<Executor>, void()>(
         [&request, &wait](auto handler) { wait->start(request, std::move(handler)); }, token);
@@ -249,11 +277,11 @@ struct ambient_adapter<WEFT_ASIO::awaitable<T, Executor>, Promise> {
         auto& operation = *static_cast<WEFT_ASIO::weft_detail::operation_base*>(request.awaiter);
         WEFT_ASIO::use_awaitable_t<Executor> token;
         return WEFT_ASIO::async_initiate<WEFT_ASIO::use_awaitable_t<Executor>, void()>(
-            [&operation](auto handler) {
+            [&operation, &request](auto handler) {
                 const auto slot = WEFT_ASIO::get_associated_cancellation_slot(handler);
                 const auto executor = WEFT_ASIO::get_associated_executor(handler);
                 detail::continuation next([h = std::move(handler)]() mutable { WEFT_ASIO::dispatch(std::move(h)); });
-                if (auto completed = operation.start(std::move(next), slot))
+                if (auto completed = operation.start(std::move(next), slot, request.failure))
                     WEFT_ASIO::post(executor, [c = std::move(*completed)]() mutable { std::move(c)(); });
             },
             token);

@@ -76,7 +76,7 @@ std::coroutine_handle<> start_await(await_request& request, std::coroutine_handl
             return awaiter.await_suspend(handle) ? nullptr : driver;
         }
     } catch (...) { // then the coroutine counts as resumed, and the exception as that of co_await ([expr.await]/5.1.3)
-        request.failure = std::current_exception();
+        request.failure = exception_in_hand();
         return driver;
     }
 }

@@ -18,6 +18,11 @@
 #    error "weft has no switch of its own for this processor: configure with WEFT_SWITCH=fcontext to run on Boost.Context"
 #endif
 
+// The build defines it when it was configured with WEFT_VALGRIND=ON.
+#if !defined(WEFT_VALGRIND)
+#    define WEFT_VALGRIND 0
+#endif
+
 #define WEFT_API __attribute__((visibility("default")))
 #define WEFT_ALWAYS_INLINE inline __attribute__((always_inline))
 
@@ -25,6 +30,12 @@
 #    define WEFT_ASAN 1
 #else
 #    define WEFT_ASAN 0
+#endif
+
+#if WEFT_HAS_FEATURE(memory_sanitizer)
+#    define WEFT_MSAN 1
+#else
+#    define WEFT_MSAN 0
 #endif
 
 #if defined(__SANITIZE_THREAD__) || WEFT_HAS_FEATURE(thread_sanitizer)

@@ -13,15 +13,14 @@
 
 namespace weft::detail {
 
-/// Gives a coroutine its own promise. Never suspends it.
+/// Gives a coroutine its own promise. Never suspends it. Takes any handle, as an await_transform may ask of an awaiter.
 template <class Promise>
 struct own_promise {
     Promise* promise = nullptr;
 
     bool await_ready() const noexcept { return false; }
-    template <std::derived_from<Promise> P>
-    bool await_suspend(std::coroutine_handle<P> self) noexcept {
-        promise = &self.promise();
+    bool await_suspend(std::coroutine_handle<> self) noexcept {
+        promise = &std::coroutine_handle<Promise>::from_address(self.address()).promise();
         return false;
     }
     Promise& await_resume() const noexcept { return *promise; }
@@ -144,9 +143,6 @@ struct driver_return<Promise, Args...> {
 template <class Promise, class... Args>
 class driver_promise_base : public Promise {
 public:
-    static_assert(!std::is_final_v<Promise>, "weft::stackful: this coroutine type has an await_transform, so its promise "
-                                             "must be a class that can be derived from: remove its `final`");
-
     template <class Start>
         requires(sizeof...(Args) > 0 && std::constructible_from<Promise, Args&...>)
     driver_promise_base(Start&, Args&... args) : Promise(args...) {}

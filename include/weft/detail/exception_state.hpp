@@ -8,6 +8,13 @@
 
 #include <cxxabi.h>
 
+#if defined(_LIBCPPABI_VERSION) // LLVM's runtime has this function of the ABI, but no header that declares it
+namespace __cxxabiv1 {
+struct __cxa_eh_globals;
+extern "C" __cxa_eh_globals* __cxa_get_globals() noexcept;
+} // namespace __cxxabiv1
+#endif
+
 namespace weft::detail {
 
 /// The exceptions that a flow of control is handling (`catch` blocks it is inside of) and how many are under way.

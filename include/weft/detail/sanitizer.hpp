@@ -4,24 +4,31 @@
 #include <weft/detail/config.hpp>
 
 #include <cstddef>
+#include <exception>
 
 #if WEFT_ASAN
 #    include <sanitizer/asan_interface.h>
 #    include <sanitizer/common_interface_defs.h>
 #endif
+#if WEFT_MSAN
+#    include <sanitizer/msan_interface.h>
+#endif
 #if WEFT_TSAN
 #    include <sanitizer/tsan_interface.h>
 #endif
+#if WEFT_VALGRIND
+#    include <valgrind/valgrind.h>
+#endif
 
-// What AddressSanitizer and ThreadSanitizer must be told when control changes stacks. Every switch is
+// What AddressSanitizer, ThreadSanitizer and Valgrind must be told when control changes stacks. Every switch is
 //     departure d;  d.to_...(...);  switch_to_...(block);  d.back_in_...(...);
 // Without a sanitizer all of it is empty; the data below are there in every build, so that the layout never differs.
 
 namespace weft::detail {
 
 struct stack_bounds {
-    const void* lowest = nullptr;
-    std::size_t size = 0;
+    const void* lowest;
+    std::size_t size;
 };
 
 /// `size` bytes from `lowest` become a stack. Frames that were left there and never returned (of an abandoned context, or
@@ -32,17 +39,31 @@ inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] st
 #endif
 }
 
-/// What the sanitizers know of one fiber.
+/// As std::current_exception, whose result MemorySanitizer takes for uninitialized where the C++ runtime, as usual, is not
+/// instrumented.
+inline std::exception_ptr exception_in_hand() noexcept {
+    std::exception_ptr e = std::current_exception();
+#if WEFT_MSAN
+    __msan_unpoison(&e, sizeof e);
+#endif
+    return e;
+}
+
+/// What the sanitizers know of one fiber. Not initialized as a whole: the stores would be a tenth of making a fiber.
 struct sanitizer_fiber {
-    stack_bounds own;       // its stack
-    stack_bounds resumer;   // the stack it will be suspended to
-    void* thread_sanitizer = nullptr;
-    void* resumer_thread_sanitizer = nullptr;
+    stack_bounds own;     // its stack; set by create()
+    stack_bounds resumer; // the stack it will be suspended to; set by every resume
+    void* thread_sanitizer;
+    void* resumer_thread_sanitizer;
+    unsigned valgrind_stack;
 
     void create(const void* lowest, std::size_t size) noexcept {
         own = {lowest, size};
 #if WEFT_TSAN
         thread_sanitizer = __tsan_create_fiber(0);
+#endif
+#if WEFT_VALGRIND
+        valgrind_stack = VALGRIND_STACK_REGISTER(lowest, static_cast<const char*>(lowest) + size);
 #endif
     }
 
@@ -51,6 +72,9 @@ struct sanitizer_fiber {
         begin_stack(own.lowest, own.size);
 #if WEFT_TSAN
         __tsan_destroy_fiber(thread_sanitizer);
+#endif
+#if WEFT_VALGRIND
+        VALGRIND_STACK_DEREGISTER(valgrind_stack);
 #endif
     }
 };

@@ -16,8 +16,9 @@ namespace weft {
 /// A completion token: suspends the running stackful body until an asynchronous operation has completed, and returns its
 /// result: nothing, the value, or a std::tuple of several. A leading error_code or exception_ptr is thrown instead, the
 /// former as system_error of the same Asio.
-/// \throws not_in_fiber if no stackful body is running.
+/// \throws not_in_fiber if no stackful body is running; what starting the operation throws.
 struct use_fiber_t {};
+/// The one to pass: `socket.async_read_some(buffer, weft::use_fiber)`.
 inline constexpr use_fiber_t use_fiber{};
 
 namespace detail {
@@ -49,6 +50,9 @@ public:
         if (use_) use_(storage_, nullptr, nullptr);
     }
 
+    /// Has it neither been called nor moved from?
+    explicit operator bool() const noexcept { return use_ != nullptr; }
+
     void operator()() && {
         continuation self(std::move(*this)); // the call may destroy where it was kept
         self.use_(self.storage_, nullptr, &self.use_);
@@ -63,7 +67,7 @@ private:
         if (from) {
             Fn& source = *std::launder(static_cast<Fn*>(from));
             new (here) Fn(std::move(source));
-            source.~Fn();
+            source.~Fn(); // NOLINT(bugprone-use-after-move): what was moved from is destroyed
             return;
         }
         Fn& fn = *std::launder(static_cast<Fn*>(here));

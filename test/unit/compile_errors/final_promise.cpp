@@ -1,5 +1,5 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
-// error: weft::stackful: this coroutine type has an await_transform, so its promise must be a class that can be derived from
+// error: weft::stackful: this coroutine type has an await_transform, or its promise sees the arguments, so its promise must be
 
 #include "../coroutine_types.hpp"
 
