@@ -1,0 +1,223 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+// A program without an error, in which control changes stacks in all the ways that weft has. No sanitizer may say anything.
+// It prints nothing and uses little of the C++ library, which need not be instrumented.
+
+#include "jumps.hpp"
+
+#include <weft/fiber.hpp>
+#include <weft/generator.hpp>
+#include <weft/migration.hpp>
+#include <weft/stackful.hpp>
+#include <weft/task.hpp>
+
+#include <coroutine>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <utility>
+
+namespace {
+
+void require(bool right, const char* what) {
+    if (right) return;
+    std::puts(what);
+    std::abort();
+}
+#define REQUIRE(condition) require(condition, #condition)
+
+/// Uses stack, and depends on what it wrote there.
+template <class Fn>
+[[gnu::noinline]] int below(int frames, Fn fn) {
+    volatile int local[16];
+    for (int i = 0; i < 16; ++i) local[i] = frames + i;
+    int sum = frames == 0 ? fn() : below(frames - 1, fn);
+    for (int i = 0; i < 16; ++i) sum += local[i] - frames - i;
+    return sum;
+}
+
+void resumed_and_suspended() {
+    for (int round = 0; round < 50; ++round) {
+        int steps = 0;
+        weft::fiber f{[&](weft::fiber_ref self) {
+            for (int i = 0; i < 5; ++i)
+                steps += below(i, [&] {
+                    self.suspend();
+                    return 1;
+                });
+        }};
+        while (!f.done()) below(3, [&] { return f.resume(), 0; });
+        REQUIRE(steps == 5);
+    }
+}
+
+struct thrown {
+    int value;
+};
+
+volatile bool can_throw = true;
+int fail(int value) {
+    if (can_throw) throw thrown{value};
+    return value;
+}
+
+void exceptions_in_fibers() {
+    for (int round = 0; round < 20; ++round) {
+        weft::fiber f{[round](weft::fiber_ref self) {
+            try {
+                below(10, [&] { return fail(round); });
+            } catch (const thrown& t) {
+                self.suspend();
+                REQUIRE(t.value == round);
+                try {
+                    throw;
+                } catch (const thrown& again) {
+                    self.suspend();
+                    REQUIRE(again.value == round);
+                }
+            }
+            below(5, [&] { return fail(-round); });
+        }};
+        int caught = 1;
+        try {
+            while (!f.done()) f.resume();
+        } catch (const thrown& t) {
+            caught = t.value;
+        }
+        REQUIRE(caught == -round);
+    }
+}
+
+struct counts_ends {
+    int& ends;
+    ~counts_ends() { ++ends; }
+};
+
+void unwound_where_they_wait() {
+    int ends = 0;
+    for (int round = 0; round < 20; ++round) {
+        weft::fiber f{[&](weft::fiber_ref self) {
+            const counts_ends one{ends};
+            const auto memory = std::make_unique<int>(round);
+            weft::fiber inner{[&] {
+                const counts_ends two{ends};
+                below(10, [&] { return self.suspend(), *memory; });
+            }};
+            try {
+                inner.resume();
+            } catch (...) {
+                ++ends;
+                throw;
+            }
+        }};
+        f.resume();
+        weft::fiber never{[] {}};
+    }
+    REQUIRE(ends == 60);
+}
+
+void ranges() {
+    int sum = 0;
+    for (const int n : weft::generator<int>{[](auto& out) {
+             for (int i = 0; i < 100; ++i) below(3, [&] { return out.yield(i + 0), 0; });
+         }}) {
+        sum += n;
+        if (n == 70) break;
+    }
+    REQUIRE(sum == 70 * 71 / 2);
+}
+
+/// Hands its coroutine to a thread of its own.
+struct elsewhere {
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<> h) const {
+        keep(std::thread{[h] { h.resume(); }});
+    }
+    void await_resume() const noexcept {}
+
+    static void keep(std::thread t) {
+        const std::lock_guard lock{mutex};
+        running[count++] = std::move(t);
+    }
+    /// Each is kept by the one before.
+    static void join() {
+        for (int i = 0; i < 64; ++i) {
+            std::thread t;
+            {
+                const std::lock_guard lock{mutex};
+                t = std::move(running[i]);
+            }
+            if (t.joinable()) t.join();
+        }
+        count = 0;
+    }
+
+    static inline std::mutex mutex;
+    static inline std::thread running[64];
+    static inline int count = 0;
+};
+
+weft::task<int> one_more(int n) {
+    co_await elsewhere{};
+    co_return n + 1;
+}
+
+void bodies_on_many_threads() {
+    const int result = weft::sync_wait(weft::stackful<weft::task<int>>([](auto& co) {
+        int n = 0;
+        for (int i = 0; i < 10; ++i) {
+            n = below(4, [&] { return weft::await(one_more(n)); });
+            try {
+                throw thrown{n};
+            } catch (const thrown& t) {
+                n = co.await(one_more(t.value));
+            }
+            co.await(std::suspend_never{});
+        }
+        return n;
+    }));
+    elsewhere::join();
+    REQUIRE(result == 20);
+}
+
+void handed_from_thread_to_thread() {
+    int steps = 0;
+    weft::fiber f{[&](weft::fiber_ref self) {
+        for (;;) below(2, [&] { return ++steps, self.suspend(), 0; });
+    }};
+    for (int i = 0; i < 10; ++i) std::thread{[&] { f.resume(); }}.join();
+    REQUIRE(steps == 10);
+    std::thread{[&] { f = weft::fiber{}; }}.join();
+}
+
+void bare_contexts() {
+    for (int round = 0; round < 20; ++round) {
+        jumping j{[](jumping& self) {
+            for (int i = 0; i < 5; ++i)
+                below(i, [&] { return self.leave(), 0; });
+        }};
+        int switches = 0;
+        while (!j.ended()) {
+            below(2, [&] { return j.enter(), 0; });
+            ++switches;
+        }
+        REQUIRE(switches == 6);
+    }
+    jumping abandoned{[](jumping& self) { below(3, [&] { return self.leave(), 0; }); }};
+    abandoned.enter();
+}
+
+} // namespace
+
+int main() {
+    weft::set_migration_handler([](const weft::migration_report&) {}); // caught exceptions move with the fiber, on purpose
+    resumed_and_suspended();
+    exceptions_in_fibers();
+    unwound_where_they_wait();
+    ranges();
+    bodies_on_many_threads();
+    handed_from_thread_to_thread();
+    bare_contexts();
+}
