@@ -1,7 +1,5 @@
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-import os
-
 from conan import ConanFile
 from conan.tools.build import can_run
 from conan.tools.cmake import CMake, CMakeToolchain, cmake_layout
@@ -18,8 +16,12 @@ class WeftTestConan(ConanFile):
         cmake_layout(self)
 
     def generate(self):
+        weft = self.dependencies["weft"]
         toolchain = CMakeToolchain(self)
         toolchain.user_presets_path = False
+        toolchain.cache_variables["WEFT_VERSION"] = str(weft.ref.version)
+        for component in ("asio", "senders", "fcontext"):
+            toolchain.cache_variables[component] = bool(weft.options.get_safe(component))
         toolchain.generate()
 
     def build(self):
@@ -29,4 +31,4 @@ class WeftTestConan(ConanFile):
 
     def test(self):
         if can_run(self):
-            self.run(os.path.join(self.cpp.build.bindir, "consumer"), env="conanrun")
+            CMake(self).ctest(["--output-on-failure"])

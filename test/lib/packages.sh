@@ -7,13 +7,14 @@
 : "${root:?}" # set by test/run and bench/run
 
 readonly oldest_cmake=3.25 oldest_gcc=12 oldest_clang=16 oldest_boost=1.81
+readonly gxx=${WEFT_GXX:-g++} # the same choice as lib/cmake/gcc.cmake makes
 
 missing=() # packages to install
 
 need_native() {
     missing=()
     need_tools
-    need_program g++ g++
+    need_program "$gxx" "${gxx##*/}"
     need_clang
     need_boost
     need_header archive.h libarchive-dev
@@ -21,6 +22,8 @@ need_native() {
     need_header CLI/CLI.hpp libcli11-dev
     need_header expat.h libexpat1-dev
     need_header sqlite3.h libsqlite3-dev
+    need_program doxygen doxygen
+    want_qcoro
     need_archivers
     install_missing
     check_versions
@@ -38,10 +41,21 @@ need_aarch64() {
     need_aarch64_packages
 }
 
+need_sanitizers() { # GCC's come with it, Clang's in a package of their own
+    local clang
+    missing=()
+    need_program valgrind valgrind
+    need_header valgrind/valgrind.h valgrind
+    clang=$(find_clang)
+    echo 'int main() {}' | "$clang" -fsanitize=memory -x c++ - -o /dev/null 2>/dev/null ||
+        missing+=("libclang-rt-$("$clang" -dumpversion | cut -d . -f 1)-dev")
+    install_missing
+}
+
 need_bench() {
     missing=()
     need_tools
-    need_program g++ g++
+    need_program "$gxx" "${gxx##*/}"
     need_clang
     need_boost
     need_header benchmark/benchmark.h libbenchmark-dev
@@ -83,8 +97,18 @@ need_header() { # header, package
 
 need_clang() {
     [[ -z $(find_clang) ]] || return 0
+    if [[ ${WEFT_CLANGXX-} =~ ^clang\+\+-([0-9]+)$ ]]; then # asked for by name, not by path
+        missing+=("clang-${BASH_REMATCH[1]}")
+        return
+    fi
     refresh_apt
     missing+=("$(offered_clang)")
+}
+
+# One test is left out where apt has no QCoro.
+want_qcoro() {
+    has_library libQCoro6Core.so || ! has_apt || [[ -z $(apt-cache show qcoro-qt6-dev 2>/dev/null) ]] ||
+        missing+=(qcoro-qt6-dev)
 }
 
 need_boost() {
@@ -102,18 +126,18 @@ need_boost() {
 }
 
 has_header() {
-    command -v g++ >/dev/null && g++ -E -include "$1" -x c++ /dev/null >/dev/null 2>&1
+    command -v "$gxx" >/dev/null && "$gxx" -E -include "$1" -x c++ /dev/null >/dev/null 2>&1
 }
 
 has_library() { # the compiler prints a path for a library that it finds, else the bare name
-    command -v g++ >/dev/null && [[ $(g++ -print-file-name="$1") == */* ]]
+    command -v "$gxx" >/dev/null && [[ $("$gxx" -print-file-name="$1") == */* ]]
 }
 
 # The version of the installed Boost headers, as 1.81; nothing when there are none.
 boost_version() {
     has_header boost/version.hpp || return 0
     local number
-    number=$(g++ -E -P -include boost/version.hpp -x c++ - <<<BOOST_VERSION | tail -n 1)
+    number=$("$gxx" -E -P -include boost/version.hpp -x c++ - <<<BOOST_VERSION | tail -n 1)
     echo "$((number / 100000)).$((number / 100 % 1000))"
 }
 
@@ -211,8 +235,8 @@ check_versions() {
     local version
     version=$(cmake --version | sed -n '1s/^cmake version //p')
     at_least "$version" "$oldest_cmake" || give_up "CMake $version is too old: install CMake $oldest_cmake or later."
-    if command -v g++ >/dev/null; then
-        version=$(g++ -dumpfullversion)
+    if command -v "$gxx" >/dev/null; then
+        version=$("$gxx" -dumpfullversion)
         at_least "$version" "$oldest_gcc" || give_up "GCC $version is too old: install GCC $oldest_gcc or later."
     fi
 }

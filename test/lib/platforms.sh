@@ -4,7 +4,7 @@
 # Platforms: CMake presets that are configured, built and tested, one after the other. A failure is shown, counted,
 # and does not keep the next platform from running.
 
-jobs=${JOBS:-$(nproc)}
+jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
 readonly jobs
 summary=()
 passed=0
@@ -41,7 +41,7 @@ compiler_of() { # preset
     local found
     found=$(cat "build/$1"/CMakeFiles/*/CMakeCXXCompiler.cmake 2>/dev/null) || return 0
     sed -nE -e 's/^set\(CMAKE_CXX_COMPILER_ID "(.*)"\)/\1/p' -e 's/^set\(CMAKE_CXX_COMPILER_VERSION "(.*)"\)/\1/p' \
-        <<<"$found" | sed 's/^GNU$/GCC/' | paste -s -d ' '
+        <<<"$found" | sed 's/^GNU$/GCC/' | paste -s -d ' ' -
 }
 
 running= # the process of the step, which an interrupt has to reach

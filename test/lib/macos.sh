@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # tests_result, failed and summary are set in platforms.sh
+# Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+# test/run native on macOS: Apple's Clang, Homebrew's libraries, the tests of test/unit and the examples. The rest of
+# the tests needs gdb or reads ELF: test/CMakeLists.txt leaves it out. The example unpack, which is compared with GNU
+# tar, is left out because CLI11 is not asked for.
+
+: "${root:?}" "${jobs:?}"
+
+on_macos() {
+    [[ $(uname -s) == Darwin ]]
+}
+
+run_on_macos() {
+    need_homebrew
+    macos_platform native-clang -O2
+    macos_platform native-clang-debug -O0
+}
+
+need_homebrew() {
+    local prefix formulas=(cmake ninja boost openssl@3)
+    command -v brew >/dev/null ||
+        give_up "Install Homebrew (https://brew.sh), which has ${formulas[*]}, then run this again."
+    prefix=$(brew --prefix)
+    if ! command -v cmake >/dev/null || ! command -v ninja >/dev/null ||
+        [[ ! -e $prefix/include/boost/version.hpp || ! -d $prefix/opt/openssl@3 ]]; then
+        say "installing ${formulas[*]}"
+        brew install --quiet "${formulas[@]}" >"$(log_file install)" 2>&1 </dev/null || {
+            cat "$(log_file install)" >&2
+            give_up "Homebrew could not install ${formulas[*]}; install them, then run this again."
+        }
+    fi
+    [[ -n $(find_clang) ]] ||
+        give_up "The Clang found is too old: install Xcode 16 or later, or name a clang++ 16 or later in WEFT_CLANGXX."
+    export CMAKE_PREFIX_PATH=$prefix:$prefix/opt/openssl@3
+}
+
+macos_platform() { # preset, how it is compiled
+    local preset=$1 manner=$2 result="could not be built"
+    if step "$preset" configure cmake --preset "$preset" -DWEFT_TEST_PACKAGE=OFF \
+        ${CI:+-DCMAKE_COMPILE_WARNING_AS_ERROR=ON} &&
+        step "$preset" build cmake --build --preset "$preset" --parallel "$jobs"; then
+        step "$preset" test ctest --preset "$preset" --parallel "$jobs" || true
+        count_tests "$(log_file "$preset-test")"
+        result=$tests_result
+    else
+        failed=$((failed + 1))
+    fi
+    summary+=("$(printf '%-21s %-13s %-32s %s' "$preset" "$(compiler_of "$preset")" "$manner" "$result")")
+}
