@@ -1,6 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
+/// \file
 /// weft and Boost.Asio (1.81 or later). For the standalone Asio include <weft/standalone_asio.hpp>; both may be used in
 /// one program.
 ///
@@ -13,8 +14,10 @@
 
 #include <boost/asio.hpp>
 
+/// \cond
 #define WEFT_ASIO boost::asio
 #define WEFT_ASIO_ERROR boost::system
 #include <weft/detail/asio_adapter.hpp>
 #undef WEFT_ASIO
 #undef WEFT_ASIO_ERROR
+/// \endcond

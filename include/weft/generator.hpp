@@ -12,6 +12,7 @@
 #include <type_traits>
 #include <utility>
 
+/// \file
 /// A range of the values that a stackful body yields, from any depth of calls: recursion needs no nested generators.
 ///
 ///     void walk(const node* n, auto& out) {
@@ -30,6 +31,7 @@ class yielder {
     using pointer = std::add_pointer_t<std::remove_reference_t<T>>;
 
 public:
+    /// Made by the generator.
     explicit yielder(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
     yielder(const yielder&) = delete;
     yielder& operator=(const yielder&) = delete;
@@ -38,6 +40,7 @@ public:
     /// an lvalue given to a generator of values or rvalue references is copied first.
     /// \throws forced_unwind if the generator is destroyed meanwhile.
     void yield(T&& v) { pass(std::addressof(v)); }
+    /// The same of a copy.
     void yield(const value& v)
         requires(!std::is_lvalue_reference_v<T> && std::copy_constructible<value>)
     {
@@ -63,16 +66,19 @@ class generator : public std::ranges::view_interface<generator<T>> {
     using pointer = std::add_pointer_t<std::remove_reference_t<T>>;
 
 public:
+    /// An input iterator; all of a generator stand at the same place.
     class iterator {
     public:
-        using value_type = std::remove_cvref_t<T>;
-        using difference_type = std::ptrdiff_t;
-        using iterator_concept = std::input_iterator_tag;
+        using value_type = std::remove_cvref_t<T>; ///< what can be kept of an element
+        using difference_type = std::ptrdiff_t; ///< as std::input_iterator wants it
+        using iterator_concept = std::input_iterator_tag; ///< one pass
 
+        /// Made by begin().
         explicit iterator(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
-        iterator(iterator&&) noexcept = default;
-        iterator& operator=(iterator&&) noexcept = default;
+        iterator(iterator&&) noexcept = default; ///< not copied: there is one place
+        iterator& operator=(iterator&&) noexcept = default; ///< not copied
 
+        /// The element that the body yielded, until the next ++.
         reference operator*() const noexcept {
             return static_cast<reference>(*static_cast<pointer>(fiber_->message));
         }
@@ -82,6 +88,7 @@ public:
             detail::resume(*fiber_);
             return *this;
         }
+        /// The same.
         void operator++(int) { ++*this; }
         friend bool operator==(const iterator& i, std::default_sentinel_t) noexcept {
             return i.fiber_->state == detail::done;
@@ -111,6 +118,7 @@ public:
         fiber_.resume();
         return iterator{detail::fiber_access::record(fiber_)};
     }
+    /// Reached when the body has ended.
     std::default_sentinel_t end() const noexcept { return {}; }
 
 private:
@@ -119,5 +127,7 @@ private:
 
 } // namespace weft
 
+/// \cond
 template <class T>
 inline constexpr bool std::ranges::enable_view<weft::generator<T>> = true;
+/// \endcond

@@ -1,6 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
+/// \file
 /// weft and P2300's senders: std::execution where the standard library has it, else NVIDIA's stdexec (of May 2026 or
 /// later). The CMake target weft::senders finds it.
 ///

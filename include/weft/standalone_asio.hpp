@@ -1,6 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
+/// \file
 /// weft and the standalone Asio (1.22 or later). See <weft/asio.hpp>.
 
 #include <weft/detail/use_fiber.hpp>
@@ -14,8 +15,10 @@
 not help (Asio 1.22 with Clang) with -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTINE, or use a newer Asio"
 #endif
 
+/// \cond
 #define WEFT_ASIO asio
 #define WEFT_ASIO_ERROR std
 #include <weft/detail/asio_adapter.hpp>
 #undef WEFT_ASIO
 #undef WEFT_ASIO_ERROR
+/// \endcond

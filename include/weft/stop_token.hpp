@@ -8,6 +8,7 @@
 #include <stop_token>
 #include <utility>
 
+/// \file
 /// Telling a stackful body to stop, with the standard library's stop tokens.
 ///
 ///     std::stop_source source;

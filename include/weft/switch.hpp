@@ -6,6 +6,7 @@
 
 #include <cstddef>
 
+/// \file
 /// The out-of-line context switch, with the contract of Boost.Context's fcontext:
 ///
 ///     void work(weft::transfer t) {                        // on its own stack
@@ -31,16 +32,19 @@ using context = void*;
 
 /// What arrives with control: the context that was left, and what it sent.
 struct transfer {
-    context from;
-    void* data;
+    context from; ///< suspended by the switch; to be continued once
+    void* data;   ///< as it was given to the switch
 };
 
 } // namespace weft
 
 // The three functions as lib/switch/ defines them, one assembly file per architecture.
 extern "C" {
+/// weft::make_context.
 WEFT_API weft::context weft_make_context(void* stack_top, std::size_t size, void (*entry)(weft::transfer)) noexcept;
+/// weft::jump_context.
 WEFT_API weft::transfer weft_jump_context(weft::context to, void* data);
+/// weft::ontop_context.
 WEFT_API weft::transfer weft_ontop_context(weft::context to, void* data, weft::transfer (*call)(weft::transfer));
 }
 

@@ -16,6 +16,7 @@
 #include <utility>
 #include <variant>
 
+/// \file
 /// The least that is needed to use weft with no other coroutine library.
 ///
 ///     weft::task<int> answer() { co_return 42; }
@@ -122,11 +123,15 @@ struct task_sender;
 template <class T>
 class [[nodiscard]] task {
 public:
-    using promise_type = detail::task_promise<T>;
+    using promise_type = detail::task_promise<T>; ///< for the compiler
 
+    /// Empty: no coroutine.
     task() noexcept = default;
+    /// Made by its promise.
     explicit task(std::coroutine_handle<promise_type> handle) noexcept : handle_{handle} {}
+    /// `other` is empty afterwards.
     task(task&& other) noexcept : handle_{std::exchange(other.handle_, nullptr)} {}
+    /// Destroys the coroutine that this owned.
     task& operator=(task&& other) noexcept {
         task{std::move(other)}.swap(*this);
         return *this;
@@ -135,6 +140,7 @@ public:
         if (handle_) handle_.destroy();
     }
 
+    /// Exchanges the coroutines.
     void swap(task& other) noexcept { std::swap(handle_, other.handle_); }
 
     /// Runs the task; the result is its value, moved out, or its exception.
@@ -154,6 +160,7 @@ public:
     auto as_awaitable(Promise& promise) && -> decltype(detail::task_sender<T, Promise>::await_in(std::declval<task>(), promise)) {
         return detail::task_sender<T, Promise>::await_in(std::move(*this), promise);
     }
+    /// The ways in which it completes, for P2300.
     template <class Self, class... Env>
     static consteval auto get_completion_signatures() -> typename detail::task_sender<T, Self>::completion_signatures {
         return {};
