@@ -41,6 +41,15 @@ run_conan() {
     add_report conan "$root/conan/run"
 }
 
+# As a part of everything: Conan comes from the network, and where that cannot be had the rest is still worth running.
+run_conan_if_it_can_be_had() {
+    if step conan prepare "$root/conan/run" --install; then
+        run_conan
+    else
+        summary+=("$(printf '%-21s %s' conan "NOT RUN: Conan could not be installed")")
+    fi
+}
+
 # macOS and musl, by Zig's Clang, which has their headers and libraries.
 run_platforms() {
     local folder=$root/build/platforms
@@ -70,5 +79,5 @@ add_report() { # name, command...
     fi
     while read -r line; do
         summary+=("$(printf '%-21s %s' "$name" "${line#"$name "}")")
-    done < <(grep -E '^(conan |FAILED |musl |macOS |Linux and )' "$(log_file "$name-test")")
+    done < <(grep -E '^(conan |FAILED |musl |macOS |Linux and |on Boost )' "$(log_file "$name-test")")
 }

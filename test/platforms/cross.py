@@ -3,7 +3,10 @@
 
 Builds weft for systems that this machine is not, with a toolchain that brings their own headers and libraries (Zig's
 Clang): macOS and musl, on both processors. For each: the library and a program are compiled and linked; what a Linux kernel
-runs is run, the other processor's under emulation; the switch must have the same instruction bytes everywhere."""
+runs is run, the other processor's under emulation; the switch must have the same instruction bytes everywhere.
+
+For processors without a switch of weft's own, and for Windows, the library on Boost.Context's switch is compiled, and not
+linked, for want of a Boost.Context: on Windows all but what maps stacks and handles signals by POSIX's calls."""
 
 import argparse
 import pathlib
@@ -22,6 +25,9 @@ PROCESSORS = ("aarch64", "x86_64")
 BEGINNINGS = {"musl": b"\x7fELF", "macOS": b"\xcf\xfa\xed\xfe"}
 EMULATORS = {"aarch64": ["qemu-aarch64", "-cpu", "max"], "x86_64": ["qemu-x86_64"]}
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
+ON_BOOST = {"riscv64": "riscv64-linux-musl", "arm, 32 bits": "arm-linux-musleabihf", "Windows x86_64": "x86_64-windows-gnu"}
+POSIX = {"stack_overflow.cpp", "guard.cpp", "pool.cpp", "usage.cpp"}
+NATIVE = {"control_block.cpp", "frame.cpp"}
 
 
 class Failure(Exception):
@@ -85,6 +91,24 @@ def build(target, hello):
     return "compiled, linked and run"
 
 
+def compile_on_boost(zig, folder, target):
+    """All of the library on Boost.Context's switch, against the headers of this machine's Boost, and of nothing else here."""
+    headers = folder / "boost"
+    headers.mkdir(parents=True, exist_ok=True)
+    if not (headers / "boost").exists():
+        found = [place for place in ("/usr/include", "/usr/local/include") if pathlib.Path(place, "boost/version.hpp").exists()]
+        if not found:
+            raise Failure("install Boost's headers: the switch for other processors is Boost.Context's")
+        (headers / "boost").symlink_to(pathlib.Path(found[0], "boost"))
+    without = NATIVE | (POSIX if "windows" in target else set())
+    sources = [source for source in sorted((ROOT / "lib").glob("*/*.cpp")) if source.name not in without]
+    for source in sources:
+        run(*zig, "c++", "-target", target, "-std=c++20", "-O2", "-g0", *WARNINGS, "-DWEFT_SWITCH_FCONTEXT=1",
+            "-I", ROOT / "include", "-isystem", headers, "-c", source, "-o", folder / "on_boost.o")
+    left_out = f", without {len(POSIX)} of POSIX's calls" if "windows" in target else ""
+    return f"compiled on Boost.Context's switch, {len(sources)} files{left_out}"
+
+
 def compare(processor, one, other):
     """The same instructions, but for the fields that a linker fills in."""
     sizes = []
@@ -94,6 +118,16 @@ def compare(processor, one, other):
             raise Failure(f"the switch for {processor} is {len(a)} bytes on Linux and {len(b)} other ones on macOS")
         sizes.append(len(a))
     return f"the switch: the same {sizes[0]} bytes, as fcontext {sizes[1]}"
+
+
+def attempt(name, step, words):
+    """How many failures that makes."""
+    try:
+        print(f"{name}: {step(*words)}", flush=True)
+        return 0
+    except Failure as failure:
+        print(f"FAILED {name}: {failure}", flush=True)
+        return 1
 
 
 def main():
@@ -114,11 +148,9 @@ def main():
         steps = [(f"{target.system} {processor}", build, (target, ROOT / "test/package/hello.cpp"))
                  for target in targets]
         for name, step, words in [*steps, (f"Linux and macOS {processor}", compare, (processor, *targets))]:
-            try:
-                print(f"{name}: {step(*words)}", flush=True)
-            except Failure as failure:
-                failures += 1
-                print(f"FAILED {name}: {failure}", flush=True)
+            failures += attempt(name, step, words)
+    for name, target in ON_BOOST.items():
+        failures += attempt(f"on Boost {name}", compile_on_boost, (shlex.split(arguments.zig), folder, target))
     return 1 if failures else 0
 
 
