@@ -21,8 +21,15 @@ SUSPENDED, DONE, SET_ASIDE, ALL_STATES = 1, 2, 16, 0x8000003f
 SLOT_TOP = 16384  # bytes at the end of a pooled stack in which its fiber's record is looked for
 # As GCC and Clang call the function that resumes a coroutine.
 RESUMES = re.compile(r"( \[clone \.(actor|resume)\]| \(\.(actor|resume)\)|\.(actor|resume))$")
-INTERNAL = re.compile(r"(\w+ )?(weft(::|_)|std::)")  # lldb names what templates return, too
+# What is weft's or the standard library's: by its name (lldb names what templates return, too), and by its file, for with
+# little debug information names have no namespace.
+INTERNAL = re.compile(r"([\w()]+ )?(weft(::|_)|std::)")
+INTERNAL_FILE = re.compile(r"/(weft/(detail/)?\w+\.hpp|lib/(fiber|bridge)/\w+\.cpp|c\+\+/\d+/.*)$")
 ENTRIES = ("weft_fiber_entry", "weft_fiber_start")
+
+
+def internal(name, file):
+    return bool(INTERNAL.match(name or "") or INTERNAL_FILE.search(file or ""))
 
 
 class Problem(Exception):
@@ -431,6 +438,10 @@ if gdb:
         place = f" at {sal.symtab.filename}:{sal.line}" if sal.symtab else ""
         return f"#{number:<3} {frame.pc():#018x} in {frame.name() or '??'} ({', '.join(arguments)}){place}"
 
+    def file_of(frame):
+        symtab = frame.find_sal().symtab
+        return symtab and symtab.filename
+
     def lines(frame):
         """Of this frame and its callers, to the fiber's entry."""
         result = []
@@ -477,7 +488,7 @@ if gdb:
 
             def find(frame):
                 first = frame
-                while frame and INTERNAL.match(frame.name() or "") and frame.older() and frame.older().name():
+                while frame and internal(frame.name(), file_of(frame)) and frame.older() and frame.older().name():
                     frame = frame.older()
                 frame = frame or first
                 if not frame:

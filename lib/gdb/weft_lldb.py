@@ -124,8 +124,12 @@ def lines(frames):
     return result
 
 
+def file_of(frame):
+    return frame.GetLineEntry().GetFileSpec().fullpath
+
+
 def where(frames):
-    chosen = next((f for f in frames if not weft.INTERNAL.match(name_of(f)) and not is_entry(f)), None)
+    chosen = next((f for f in frames if not weft.internal(name_of(f), file_of(f)) and not is_entry(f)), None)
     chosen = chosen or next(iter(frames), None)
     return name_of(chosen) + place_of(chosen) if chosen else "??"
 

@@ -20,6 +20,12 @@ namespace {
 
 constexpr std::size_t pages_at_once = 128;
 
+// mincore() fills bytes that systems declare as char or as unsigned char.
+template <class Address, class Byte>
+int call(int (*mincore)(Address, std::size_t, Byte*), void* address, std::size_t size, unsigned char* bytes) {
+    return mincore(address, size, reinterpret_cast<Byte*>(bytes));
+}
+
 class page_map {
 public:
     page_map() noexcept : file_{::open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC)} {}
@@ -47,13 +53,9 @@ private:
 
 struct resident_pages {
     bool touched(std::uintptr_t first_page, std::size_t count, bool* answers) const noexcept {
-#if defined(__linux__)
         std::array<unsigned char, pages_at_once> bytes;
-#else
-        std::array<char, pages_at_once> bytes; // as BSD and macOS declare mincore
-#endif
         void* const address = reinterpret_cast<void*>(first_page * page_size());
-        if (::mincore(address, count * page_size(), bytes.data()) != 0) return false;
+        if (call(&::mincore, address, count * page_size(), bytes.data()) != 0) return false;
         std::transform(bytes.begin(), bytes.begin() + count, answers,
                        [](unsigned char byte) { return (byte & 1) != 0; });
         return true;

@@ -71,13 +71,13 @@ def without_fields(architecture, text, fields):
 def inline_switches(architecture, text):
     """The bytes of each inline switch: those before and after the jump that leaves, and the one that never runs."""
     leave, before, after = {"aarch64": (bytes.fromhex("20021fd6000020d4"), 52, 4),
-                            "x86_64": (bytes.fromhex("ffe20f0b"), 40, 4)}[architecture]
-    begin = {"aarch64": bytes.fromhex("09"), "x86_64": bytes.fromhex("488d05")}[architecture]
+                            "x86_64": (bytes.fromhex("ffe20f0b"), 41, 4)}[architecture]
+    begin = {"aarch64": (b"\x11", b"\x0d"), "x86_64": bytes.fromhex("488d05")}[architecture]
     found, at = [], text.find(leave)
     while at != -1:
         start = at - before
         if architecture == "aarch64":  # without PAC it is six instructions shorter
-            first = [bytes.fromhex("094440a9"), bytes.fromhex("093440a9")]  # ldp x9, x17 or x13, [x0]
+            first = [bytes.fromhex("112441a9"), bytes.fromhex("0d2441a9")]  # ldp x17 or x13, x9, [x0, #16]
             start = max(text.rfind(word, at - before, at) for word in first)
         end = at + len(leave)
         if architecture == "x86_64" and text[end:end + 4] == bytes.fromhex("f30f1efa") or \
