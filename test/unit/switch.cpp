@@ -164,7 +164,6 @@ BOOST_AUTO_TEST_CASE(an_entry_that_returns_aborts) {
     BOOST_TEST(end.signal == SIGABRT, end);
 }
 
-// Threads: the context goes where it is continued.
 // What AddressSanitizer has poisoned around the locals of a context that never returns is no business of the next one.
 template <std::size_t Size>
 static void fill(transfer t) { // its entry
@@ -183,6 +182,7 @@ BOOST_AUTO_TEST_CASE(memory_of_an_abandoned_context_serves_another_one) {
     BOOST_TEST(s.has(weft::jump_context(make(s, &fill<2000>), nullptr).data));
 }
 
+// Threads: the context goes where it is continued.
 BOOST_AUTO_TEST_CASE(a_context_may_be_continued_on_any_thread) {
     const raw_stack s;
     context c = make(s, [](transfer t) {
