@@ -65,7 +65,7 @@ run_platforms() {
 }
 
 install_zig() { # folder
-    python3 -m venv --clear "$1" && "$1/bin/pip" install --quiet --retries 10 ziglang && touch "$1/complete"
+    python3 -m venv --clear "$1" && "$1/bin/pip" install --quiet --retries 3 ziglang && touch "$1/complete"
 }
 
 # Runs a command and puts its lines about what was done into the summary.
