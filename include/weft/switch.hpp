@@ -20,9 +20,10 @@
 /// most programs want weft/fiber.hpp.
 ///
 /// Preserved across a switch, as across any function call (AAPCS64 §6.1.1, §6.1.2; System V x86-64 psABI §3.2.1):
-///   AArch64  x19-x28, x29, sp and d8-d15, the low halves of v8-v15; x18 is never touched; FPCR and FPSR stay the
-///            thread's. The base procedure call standard only: calling in SME streaming mode, or with ZA live, or
-///            relying on more of z8-z15/p4-p15 than that standard preserves, is outside the contract.
+///   AArch64  x19-x28, x29, sp and d8-d15, the low halves of v8-v15; x18 is not touched (with a shadow call stack it
+///            is kept, and the uppermost third of a context's memory is that stack); FPCR and FPSR stay the thread's. The
+///            base procedure call standard only: calling in SME streaming mode, or with ZA live, or relying on more of
+///            z8-z15/p4-p15 than that standard preserves, is outside the contract.
 ///   x86-64   rbx, rbp, r12-r15, rsp, and the control words of x87 and MXCSR.
 /// Exceptions must not leave the function a context runs; it must not return either (the process aborts).
 namespace weft {

@@ -10,7 +10,7 @@
 // nothing else (AAPCS64 §6.1.1, §6.1.2): x19-x28, x29 (frame pointer), sp, and d8-d15, the low halves of v8-v15.
 // x30 (link register) holds the address to return to: `bl` put it there, no stack is involved.
 // Deliberately not saved: x0-x17, v0-v7, v16-v31, the upper halves of v8-v15 and the flags (any call may change them),
-// x18 (the platform's, never read or written here), FPCR and FPSR (the thread's), TPIDR_EL0 (the thread pointer).
+// x18 (the platform's, not read or written here but for a shadow call stack), FPCR and FPSR (the thread's), TPIDR_EL0 (the thread pointer).
 //
 // transfer is two pointers, so it is passed and returned in x0 (from) and x1 (data) (AAPCS64 §6.8.2, §6.9).
 //
@@ -81,6 +81,9 @@
     stp     d14, d15, [sp, #WEFT_AARCH64_D14_D15]
     .cfi_rel_offset d14, WEFT_AARCH64_D14_D15
     .cfi_rel_offset d15, WEFT_AARCH64_D14_D15 + 8
+#    if WEFT_SHADOW_CALL_STACK
+    str     x18, [sp, #WEFT_AARCH64_X18]                // where it stands on its shadow call stack
+#    endif
 .endm
 
 // Pops the frame of the context that arrives, in the order it was pushed. Ends as if that context's call of the
@@ -116,6 +119,9 @@
     ldp     d14, d15, [sp, #WEFT_AARCH64_D14_D15]
     .cfi_restore d14
     .cfi_restore d15
+#    if WEFT_SHADOW_CALL_STACK
+    ldr     x18, [sp, #WEFT_AARCH64_X18]                // from here calls store their return addresses on its own
+#    endif
     add     sp, sp, #WEFT_AARCH64_FRAME                 // the frame is empty: sp as before that context's call
     .cfi_adjust_cfa_offset -WEFT_AARCH64_FRAME          // unwinder: the CFA is sp itself
 #    if PAC
@@ -126,10 +132,16 @@
 
 // ---------------------------------------------------------------------------------------------------------------------
 // weft_make_context: lays a frame on the new stack, as if the entry below had called jump. x0 = stack top, x1 = size
-// (not needed: the stack grows down from its top), x2 = entry. Returns the context in x0.
+// (needed for a shadow call stack alone: the stack grows down from its top), x2 = entry. Returns the context in x0.
 public_function SYMBOL(weft_make_context)
 #    if BTI || PAC
     bti     c                                           // a leaf: x30 stays in its register and is not signed
+#    endif
+#    if WEFT_SHADOW_CALL_STACK
+    mov     x9, #3                                      // the uppermost third becomes the shadow call stack, which grows
+    udiv    x9, x1, x9                                  // up (see make_control_block in control_block.cpp)
+    sub     x0, x0, x9
+    sub     x0, x0, #16
 #    endif
     and     x0, x0, #~15                                // the entry starts with an aligned sp
 #    if PAC
@@ -144,6 +156,10 @@ public_function SYMBOL(weft_make_context)
     adr     x9, LOCAL(context_entry)                    // "returns" to the trampoline
 #    endif
     sub     x0, x0, #WEFT_AARCH64_FRAME                 // the new context: address of its frame
+#    if WEFT_SHADOW_CALL_STACK
+    add     x10, x0, #WEFT_AARCH64_FRAME                // it begins where the other one does
+    str     x10, [x0, #WEFT_AARCH64_X18]
+#    endif
     stp     xzr, x9, [x0, #WEFT_AARCH64_X29_X30]        // x29 = 0: a walk along the frame pointers ends here
     str     x2, [x0, #WEFT_AARCH64_X19_X20]             // x19 = entry, kept for the trampoline
     ret
@@ -238,6 +254,9 @@ private_label SYMBOL(weft_fiber_start)
     brk     #0                                          // for those who look up the return address itself
 end_function SYMBOL(weft_fiber_entry)
 
+#    if defined(__linux__)
+    needs_refusal_of_shadow_stacks R_AARCH64_NONE
+#    endif
 #    if defined(__ELF__)
     elf_features 0xc0000000, (BTI | PAC << 1)              // GNU_PROPERTY_AARCH64_FEATURE_1_AND: bit 0 BTI, bit 1 PAC
 #    endif

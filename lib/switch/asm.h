@@ -95,6 +95,12 @@
 \name:
 .endm
 
+// Makes the linker take shadow_stack.cpp wherever it takes this object: a relocation that changes nothing.
+.macro needs_refusal_of_shadow_stacks type
+    .text
+    .reloc ., \type, weft_refuse_shadow_stack
+.endm
+
 // Tells the linker which features of the processor (value != 0) every entry of this object is ready for. It keeps a
 // feature only where all objects of a program promise it.
 .macro elf_features type, value

@@ -2,6 +2,7 @@
 
 #include <weft/detail/control_block.hpp>
 
+#include <cstddef>
 #include <cstdint>
 
 extern "C" void weft_fiber_start(); // in weft_fiber_entry, lib/switch/<architecture>.S
@@ -23,13 +24,22 @@ void* protect(void* pc, [[maybe_unused]] void* sp) noexcept {
 
 } // namespace
 
-void detail::make_control_block(control_block& block, void* stack_top, std::size_t, void (*entry)(void*),
-                                void* argument) noexcept {
+void detail::make_control_block(control_block& block, void* stack_top, [[maybe_unused]] std::size_t size,
+                                void (*entry)(void*), void* argument) noexcept {
+#if WEFT_SHADOW_CALL_STACK
+    // Its uppermost third becomes the shadow call stack, which grows up from where the other one begins to grow down. It
+    // gets 8 bytes from a function that gets 16 or more of the other, and the last of them before the other is used up:
+    // so it ends no sooner, and needs no guard of its own. Whoever writes beyond the fiber's frames meets the block first.
+    stack_top = static_cast<std::byte*>(stack_top) - size / 3 - 16;
+#endif
     void* const sp = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(stack_top) & ~std::uintptr_t{15});
     block.stack_pointer = sp;
     block.program_counter = protect(reinterpret_cast<void*>(&weft_fiber_start), sp);
     block.fiber_frame_pointer = protect(reinterpret_cast<void*>(entry), sp);
     block.fiber_base_register = argument;
+#if WEFT_SHADOW_CALL_STACK
+    block.shadow_call_stack = sp;
+#endif
 }
 
 } // namespace weft

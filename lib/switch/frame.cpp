@@ -2,9 +2,9 @@
 
 // The frames of a suspended context as C++ sees them; nothing here makes code.
 
-#include "frame.h"
-
 #include <weft/detail/control_block.hpp>
+
+#include "frame.h"
 
 #include <cstddef>
 #include <cstdint>
@@ -17,6 +17,10 @@ struct aarch64_frame {
     std::uint64_t x19_to_x28[10];
     std::uint64_t x29;
     std::uint64_t x30;
+#if WEFT_SHADOW_CALL_STACK
+    std::uint64_t x18;
+    std::uint64_t unused;
+#endif
 };
 
 static_assert(WEFT_AARCH64_D8_D9 == offsetof(aarch64_frame, d8_to_d15[0]));
@@ -30,6 +34,9 @@ static_assert(WEFT_AARCH64_X25_X26 == offsetof(aarch64_frame, x19_to_x28[6]));
 static_assert(WEFT_AARCH64_X27_X28 == offsetof(aarch64_frame, x19_to_x28[8]));
 static_assert(WEFT_AARCH64_X29_X30 == offsetof(aarch64_frame, x29));
 static_assert(WEFT_AARCH64_X29_X30 + 8 == offsetof(aarch64_frame, x30));
+#if WEFT_SHADOW_CALL_STACK
+static_assert(WEFT_AARCH64_X18 == offsetof(aarch64_frame, x18));
+#endif
 static_assert(WEFT_AARCH64_FRAME == sizeof(aarch64_frame) && WEFT_AARCH64_FRAME % 16 == 0);
 
 struct x86_64_frame {

@@ -5,7 +5,17 @@
 // Included by the assembly and by frame.cpp, which checks every offset against a C++ struct.
 // lib/README.md has the picture.
 
-// AArch64: 160 bytes, a multiple of 16, because sp must stay 16-byte aligned (AAPCS64 §6.4.5.1).
+// Is x18 to be kept, too? See weft/detail/config.hpp.
+#if !defined(WEFT_SHADOW_CALL_STACK) && defined(__has_feature)
+#    if __has_feature(shadow_call_stack)
+#        define WEFT_SHADOW_CALL_STACK 1
+#    endif
+#endif
+#if !defined(WEFT_SHADOW_CALL_STACK)
+#    define WEFT_SHADOW_CALL_STACK 0
+#endif
+
+// AArch64: 160 bytes, a multiple of 16, because sp must stay 16-byte aligned (AAPCS64 §6.4.5.1). 176 with x18.
 #define WEFT_AARCH64_D8_D9   0x00
 #define WEFT_AARCH64_D10_D11 0x10
 #define WEFT_AARCH64_D12_D13 0x20
@@ -16,7 +26,12 @@
 #define WEFT_AARCH64_X25_X26 0x70
 #define WEFT_AARCH64_X27_X28 0x80
 #define WEFT_AARCH64_X29_X30 0x90
-#define WEFT_AARCH64_FRAME   0xa0
+#if WEFT_SHADOW_CALL_STACK
+#    define WEFT_AARCH64_X18   0xa0
+#    define WEFT_AARCH64_FRAME 0xb0
+#else
+#    define WEFT_AARCH64_FRAME 0xa0
+#endif
 
 // x86-64: 56 bytes below the return address that the call of the switch pushed.
 #define WEFT_X86_64_MXCSR  0x00

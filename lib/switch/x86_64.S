@@ -182,6 +182,9 @@ private_label SYMBOL(weft_fiber_start)
     ud2                                             // for those who look up the return address itself
 end_function SYMBOL(weft_fiber_entry)
 
+#    if defined(__linux__)
+    needs_refusal_of_shadow_stacks R_X86_64_NONE
+#    endif
 #    if defined(__ELF__)
     elf_features 0xc0000002, IBT                       // GNU_PROPERTY_X86_FEATURE_1_AND: bit 0 IBT, bit 1 shadow stack
 #    endif

@@ -55,7 +55,7 @@ class Variant:
                                    ["-O2", "-fno-omit-frame-pointer", *settings["variants"][name]], settings["link"])
         self.hardened = architecture == "aarch64" and name != "none"
         build = self.toolchain.compile
-        self.rest = [build("lib/switch/control_block.cpp")]
+        self.rest = [build("lib/switch/control_block.cpp"), build("lib/switch/shadow_stack.cpp")]
         self.registers = build(f"test/equivalence/registers_{architecture}.S")
         self.switch = self.compile_switch(ROOT / ASSEMBLY[architecture])
         self.original = {"switch": self.switch, "probe": self.compile_test("probe", None)}

@@ -97,6 +97,7 @@ class Package:
         self.check_components(build, made)
         if self.kind == "shared":
             self.check_symbols()
+            self.check_protection(self.prefix / "lib/libweft.so", bound_now=True)
 
     @staticmethod
     def files(folder):
@@ -159,6 +160,22 @@ class Package:
         check(functions <= plain, f"declared WEFT_API, but not exported: {sorted(functions - plain)}")
 
     @staticmethod
+    def check_protection(file, bound_now=False):
+        """What the loader makes of it: no memory both writable and executable; what it relocates is read-only afterwards,
+        with bound_now the addresses of other libraries' functions, too; nothing is relocated in the code."""
+        segments = {}
+        for line in run("readelf", "--program-headers", "--wide", file).splitlines():
+            if match := re.match(r" +([A-Z_]+) +0x.* ([R ][W ][E ]) 0x", line):
+                segments.setdefault(match[1], []).append(match[2])
+        check(segments.get("GNU_STACK") == ["RW "], f"{file.name} asks for the stack {segments.get('GNU_STACK')}")
+        check("GNU_RELRO" in segments, f"{file.name} leaves writable what the loader has relocated")
+        check("LOAD" in segments and not any("WE" in access for access in segments["LOAD"]),
+              f"{file.name} is mapped {segments.get('LOAD')}")
+        dynamic = run("readelf", "--dynamic", "--wide", file)
+        check("TEXTREL" not in dynamic, f"{file.name} has relocations in its code")
+        check(not bound_now or re.search(r"FLAGS.*NOW", dynamic), f"{file.name} binds functions when they are called first")
+
+    @staticmethod
     def declared():
         """Names that headers declare WEFT_API: of all, and of functions."""
         # the library's own: see weft/detail/thread_state.hpp, lib/fiber/debugger.h, lib/stack/pool.cpp
@@ -191,6 +208,7 @@ class Package:
         check("Warning" not in printed, printed)
         run(self.cmake, "--build", build)
         program = self.check_commands(build, HERE / project, options)
+        self.check_protection(build / program)
         printed = run(*self.emulator, build / program)
         check(printed == self.fill_in(prints) + "\n", f"{project} printed {printed}")
         run(self.cmake, "--install", build, "--prefix", build / "nothing")

@@ -1,7 +1,8 @@
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
-"""step.py PROGRAM [--gdb GDB] [--signed] [--emulator COMMAND...]
+"""step.py PROGRAM [--gdb GDB] [--script FILE] [--signed] [--emulator COMMAND...]
 
-Lets gdb step through the switches of PROGRAM (see step_in_gdb.py), here or on the stub of an emulator."""
+Lets gdb step through the switches of PROGRAM (see step_in_gdb.py), or through what another script looks at, here or on the
+stub of an emulator."""
 
 import argparse
 import os
@@ -14,6 +15,7 @@ import tempfile
 import time
 
 SECONDS = 150
+SCRIPT = pathlib.Path(__file__).with_name("step_in_gdb.py")
 
 
 def signed_ranges(program, readelf="readelf"):
@@ -43,10 +45,9 @@ def signed_ranges(program, readelf="readelf"):
     return ranges
 
 
-def step(program, gdb, emulator=(), signed=False, timeout=SECONDS):
+def step(program, gdb, emulator=(), signed=False, timeout=SECONDS, script=SCRIPT):
     """(gdb's exit code, what it said)"""
     environment = dict(os.environ, LC_ALL="C")
-    script = pathlib.Path(__file__).with_name("step_in_gdb.py")
     command = [gdb, "--batch", "-nx", "-x", str(script), str(program)]
     with tempfile.TemporaryDirectory(prefix="weft-step") as folder:
         if signed:
@@ -85,10 +86,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("program")
     parser.add_argument("--gdb", default="gdb")
+    parser.add_argument("--script", default=SCRIPT)
     parser.add_argument("--signed", action="store_true", help="the program signs return addresses, and they stay signed")
     parser.add_argument("--emulator", nargs=argparse.REMAINDER, default=[])
     arguments = parser.parse_args()
-    code, output = step(arguments.program, arguments.gdb, arguments.emulator, arguments.signed)
+    code, output = step(arguments.program, arguments.gdb, arguments.emulator, arguments.signed, script=arguments.script)
     print(output)
     return code
 

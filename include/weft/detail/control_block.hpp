@@ -19,6 +19,9 @@ struct control_block {
     void* stack_pointer;
     void* fiber_base_register;   // x19, rbx: compilers may address the frame through it, so it cannot be declared clobbered
     void* fiber_frame_pointer;   // x29, rbp
+#    if WEFT_SHADOW_CALL_STACK
+    void* shadow_call_stack;     // x18; exchanged with pc and sp
+#    endif
 #else
     void* context; // of Boost.Context
     void* entry_function;

@@ -10,7 +10,8 @@
 // processor's stack of predicted returns stays as it was.
 //
 // x18 is the platform register. On plain Linux compilers use it as scratch, so it is clobbered there; on Apple, Android
-// and Windows, and where it holds a shadow call stack, it must not even be named.
+// and Windows it must not even be named. Where it points into a shadow call stack (the processor knows nothing of that,
+// functions store and load return addresses there), each flow of control has its own, and x18 is exchanged as sp is.
 //
 // PAC (see lib/switch/aarch64.S): the pc rests in memory signed with its sp, and is checked before the branch.
 // BTI: a branch through x17 may land on `bti j`, and on `bti c`, the landing pad of a function.
@@ -56,7 +57,18 @@
 #    define WEFT_CFI_LEAVING ""
 #endif
 
-#if defined(__linux__) && !defined(__ANDROID__) && !WEFT_HAS_FEATURE(shadow_call_stack)
+#if WEFT_SHADOW_CALL_STACK
+#    define WEFT_EXCHANGE_SHADOW                                                                                       \
+        "ldr  x11, [x0, %c[shadow]]\n\t" /* where the arriving flow stands on its shadow call stack */               \
+        "str  x18, [x0, %c[shadow]]\n\t" /* and we on ours */                                                        \
+        "mov  x18, x11\n\t"
+#    define WEFT_SHADOW_OPERAND , [shadow] "i"(offsetof(control_block, shadow_call_stack))
+#else
+#    define WEFT_EXCHANGE_SHADOW ""
+#    define WEFT_SHADOW_OPERAND
+#endif
+
+#if defined(__linux__) && !defined(__ANDROID__) && !WEFT_SHADOW_CALL_STACK
 #    define WEFT_CLOBBER_X18 , "x18"
 #else
 #    define WEFT_CLOBBER_X18
@@ -82,6 +94,7 @@ WEFT_ALWAYS_INLINE void switch_through(control_block& block) noexcept {
                  "stp  x12, x10, [x0, %c[pc_sp]]\n\t" // ours go where they were
                  "stp  x19, x29, [x0, %c[leaving]]\n\t"
                  "ldp  x19, x29, [x0, %c[arriving]]\n\t" // the arriving context's registers
+                 WEFT_EXCHANGE_SHADOW           //
                  WEFT_CFI_ARRIVING              //
                  WEFT_CHECK_THEIRS              // x17 = the arriving pc
                  "mov  sp, x9\n\t"              // now on its stack
@@ -92,7 +105,7 @@ WEFT_ALWAYS_INLINE void switch_through(control_block& block) noexcept {
                  WEFT_LANDING_PAD               //
                  :
                  : "r"(b), [leaving] "i"(Leaving), [arriving] "i"(Arriving),
-                   [pc_sp] "i"(offsetof(control_block, program_counter))
+                   [pc_sp] "i"(offsetof(control_block, program_counter)) WEFT_SHADOW_OPERAND
                  : "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",
                    "x16", "x17" WEFT_CLOBBER_X18, "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30",
                    "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",
@@ -125,5 +138,7 @@ static_assert(offsetof(control_block, stack_pointer) == offsetof(control_block, 
 #undef WEFT_CHECK_THEIRS
 #undef WEFT_CFI_ARRIVING
 #undef WEFT_CFI_LEAVING
+#undef WEFT_EXCHANGE_SHADOW
+#undef WEFT_SHADOW_OPERAND
 #undef WEFT_CLOBBER_X18
 #undef WEFT_CLOBBER_SVE
