@@ -102,7 +102,7 @@ struct inline_switch_in_registers {
 }
 
 void round_trip_in_registers(benchmark::State& state) {
-    bench::displaced([&state] {
+    bench::displaced([&state]() __attribute__((always_inline)) {
         bench::owned_stack stack{bench::weft_stacks::usual{}};
         other_side c{stack.top(), reinterpret_cast<void*>(&weft_bench_switch_back), nullptr, nullptr};
         while (state.KeepRunningBatch(1000)) resume(c, 1000);

@@ -11,7 +11,7 @@ namespace bench {
 
 template <class Peer, class Stacks>
 void create(benchmark::State& state) {
-    displaced([&state] {
+    displaced([&state]() __attribute__((always_inline)) {
         for (auto _ : state) {
             typename Peer::template coroutine<nothing, Stacks> c{Stacks{}};
             c.resume();

@@ -9,7 +9,7 @@ namespace bench {
 
 template <class Peer>
 void generator_element(benchmark::State& state) {
-    displaced([&state] {
+    displaced([&state]() __attribute__((always_inline)) {
         auto numbers = Peer::numbers();
         auto i = numbers.begin();
         for (auto _ : state) {

@@ -16,7 +16,7 @@ namespace bench {
 
 template <class Peer>
 void round_trip_flat(benchmark::State& state) {
-    displaced([&state] {
+    displaced([&state]() __attribute__((always_inline)) {
         company<Peer> others;
         usual_coroutine<Peer, flat> c{typename Peer::usual{}};
         c.resume();
@@ -27,7 +27,7 @@ void round_trip_flat(benchmark::State& state) {
 /// Each iteration makes three calls, resumes, and returns from them.
 template <class Peer, class Body>
 void round_trip_deep(benchmark::State& state) {
-    displaced([&state] {
+    displaced([&state]() __attribute__((always_inline)) {
         company<Peer> others;
         usual_coroutine<Peer, Body> c{typename Peer::usual{}};
         auto step = [&c] { c.resume(); };
@@ -38,7 +38,7 @@ void round_trip_deep(benchmark::State& state) {
 
 template <class Peer>
 void round_trip_many_sites(benchmark::State& state) {
-    displaced([&state] {
+    displaced([&state]() __attribute__((always_inline)) {
         company<Peer> others;
         usual_coroutine<Peer, many_sites> c{typename Peer::usual{}};
         c.resume();
@@ -64,7 +64,7 @@ struct between_two {
 
 template <class Peer>
 void ping_pong(benchmark::State& state) {
-    displaced([&state] {
+    displaced([&state]() __attribute__((always_inline)) {
         company<Peer> others;
         between_two<Peer>::state = &state;
         usual_coroutine<Peer, between_two<Peer>> c{typename Peer::usual{}};

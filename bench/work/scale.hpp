@@ -19,7 +19,7 @@ enum class order { round_robin, random };
 template <class Peer>
 void resume_each(benchmark::State& state, order in) {
     if constexpr (requires { Peer::trim(); }) Peer::trim(); // what earlier ones have left: its order is not what is measured
-    displaced([&state, in] {
+    displaced([&state, in]() __attribute__((always_inline)) {
         const auto count = static_cast<std::size_t>(state.range(0));
         std::deque<usual_coroutine<Peer, flat>> coroutines;
         std::vector<usual_coroutine<Peer, flat>*> turns;
