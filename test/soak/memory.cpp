@@ -1,0 +1,123 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+#include "memory.hpp"
+
+#include "account.hpp"
+#include "faults.hpp"
+
+#include <weft/detail/config.hpp>
+#include <weft/stack.hpp>
+
+#include <algorithm>
+#include <cstdio>
+
+#if defined(__GLIBC__)
+#    include <malloc.h>
+#endif
+#if WEFT_TEST_EMULATED
+#    include <sys/mman.h>
+#endif
+
+namespace soak {
+namespace {
+
+constexpr std::size_t mebibyte = 1024 * 1024;
+
+// Sanitizers keep what was freed, and shadows of it.
+#if WEFT_ASAN || WEFT_TSAN
+constexpr bool judges_resident = false;
+#else
+constexpr bool judges_resident = true;
+#endif
+
+struct sizes {
+    std::size_t resident = 0, mapped = 0; // bytes
+};
+
+#if WEFT_TEST_EMULATED
+// The memory of the process is that of the emulator, too, which has books and translations of its own that grow. What
+// it shows of the mappings is the program's: their pages are counted.
+sizes measure() noexcept {
+    std::FILE* const file = std::fopen("/proc/self/maps", "r");
+    if (!file) return {};
+    sizes found;
+    char line[512];
+    while (std::fgets(line, sizeof line, file)) {
+        unsigned long begin = 0, end = 0;
+        char access[8] = "";
+        if (std::sscanf(line, "%lx-%lx %7s", &begin, &end, access) != 3) continue;
+        found.mapped += end - begin;
+        if (access[1] != 'w') continue;
+        unsigned char there[256];
+        const std::size_t step = sizeof there * weft::page_size();
+        for (; begin < end; begin += step) {
+            const std::size_t length = std::min<std::size_t>(step, end - begin);
+            if (::mincore(reinterpret_cast<void*>(begin), length, there) != 0) continue; // unmapped meanwhile
+            const auto pages =
+                std::count_if(there, there + length / weft::page_size(), [](unsigned char c) { return c & 1; });
+            found.resident += static_cast<std::size_t>(pages) * weft::page_size();
+        }
+    }
+    std::fclose(file);
+    return found;
+}
+constexpr unsigned samples_skipped = 50; // it takes long
+#else
+sizes measure() noexcept {
+    unsigned long mapped = 0, resident = 0;
+    if (std::FILE* const file = std::fopen("/proc/self/statm", "r")) {
+        if (std::fscanf(file, "%lu %lu", &mapped, &resident) != 2) mapped = resident = 0;
+        std::fclose(file);
+    }
+    return {resident * weft::page_size(), mapped * weft::page_size()};
+}
+constexpr unsigned samples_skipped = 0;
+#endif
+
+// What is made once and late: the room in which pools and queues keep their books.
+constexpr std::size_t more_blocks = 32;
+
+} // namespace
+
+void memory_watch::sample() noexcept {
+    if (samples_++ % (samples_skipped + 1) == 0) most_ = std::max(most_, measure().resident);
+}
+
+void memory_watch::checkpoint(bool counts) {
+#if defined(__GLIBC__)
+    ::malloc_trim(0);
+#endif
+    const sizes found = measure();
+    last_ = {found.resident, found.mapped, live_blocks()};
+    if (counts && !counting_) {
+        first_ = last_;
+        counting_ = true;
+    }
+}
+
+void memory_watch::judge(std::size_t budget_megabytes) const {
+    if (last_.blocks > first_.blocks + more_blocks)
+        fail("blocks from operator new are lost: %zu at the first checkpoint, %zu at the last one", first_.blocks,
+             last_.blocks);
+    if (!judges_resident) return;
+    if (last_.resident > first_.resident + first_.resident / 10 + 4 * mebibyte)
+        fail("memory grows: %zu KiB resident at the first checkpoint, %zu KiB at the last one", first_.resident / 1024,
+             last_.resident / 1024);
+    // Stacks lie side by side in large mappings: one that is lost keeps all of its mapping.
+    if (last_.mapped > first_.mapped + 16 * mebibyte)
+        fail("address space grows: %zu KiB mapped at the first checkpoint, %zu KiB at the last one",
+             first_.mapped / 1024, last_.mapped / 1024);
+    if (most_ > last_.resident + budget_megabytes * mebibyte)
+        fail("more memory than its budget of %zu MiB was used: %zu KiB, of which %zu KiB when all had ended",
+             budget_megabytes, most_ / 1024, last_.resident / 1024);
+}
+
+void memory_watch::print() const {
+    std::printf("memory\n");
+    std::printf("  %-34s %8zu %8zu\n", "blocks, first and last checkpoint", first_.blocks, last_.blocks);
+    std::printf("  %-34s %8zu %8zu\n", "resident KiB, the same", first_.resident / 1024, last_.resident / 1024);
+    std::printf("  %-34s %8zu %8zu\n", "mapped KiB, the same", first_.mapped / 1024, last_.mapped / 1024);
+    std::printf("  %-34s %8zu\n", "resident KiB at most", most_ / 1024);
+}
+
+} // namespace soak
