@@ -91,7 +91,7 @@ private:
     }
 
     void (*work_)(jumping&);
-    weft::guarded_stack allocator_{64 * 1024};
+    weft::default_stack_allocator allocator_;
     weft::stack stack_;
     weft::context context_ = nullptr;
     bool ended_ = false;

@@ -4,11 +4,15 @@
 #include <weft/detail/config.hpp>
 
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 
 #if WEFT_ASAN
 #    include <sanitizer/asan_interface.h>
 #    include <sanitizer/common_interface_defs.h>
+#endif
+#if WEFT_HWASAN
+#    include <sanitizer/hwasan_interface.h>
 #endif
 #if WEFT_MSAN
 #    include <sanitizer/msan_interface.h>
@@ -32,10 +36,15 @@ struct stack_bounds {
 };
 
 /// `size` bytes from `lowest` become a stack. Frames that were left there and never returned (of an abandoned context, or
-/// of one that was unmapped since) have poisoned AddressSanitizer's shadow of them.
+/// of one that was unmapped since) have poisoned AddressSanitizer's shadow of them, and HWAddressSanitizer still tags them.
 inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] std::size_t size) noexcept {
 #if WEFT_ASAN
     ASAN_UNPOISON_MEMORY_REGION(lowest, size);
+#endif
+#if WEFT_HWASAN
+    const auto from = (reinterpret_cast<std::uintptr_t>(lowest) + 15) & ~std::uintptr_t{15}; // a tag is of 16 bytes
+    const auto to = (reinterpret_cast<std::uintptr_t>(lowest) + size) & ~std::uintptr_t{15};
+    __hwasan_tag_memory(reinterpret_cast<const void*>(from), 0, to - from);
 #endif
 }
 
