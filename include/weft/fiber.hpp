@@ -30,6 +30,9 @@
 /// (compilers take both for constant within a function), held mutexes.
 /// Each fiber has its own exceptions: it may suspend inside a catch block and `throw;` later.
 ///
+/// Without exceptions (-fno-exceptions) what would throw says the same sentence and ends the program. A suspended fiber can
+/// then not be unwound: one whose body was compiled so must be run to its end before it is destroyed, or the program ends.
+///
 /// Next: weft/generator.hpp, a range of what a body yields; weft/stackful.hpp, a body that awaits.
 namespace weft {
 
@@ -112,11 +115,12 @@ public:
         }
         begin_stack(reinterpret_cast<void*>(lowest), memory.size);
         fiber_frame* frame;
-        try {
+        WEFT_TRY {
             frame = new (reinterpret_cast<void*>(place)) fiber_frame(allocator, memory, std::forward<Fn>(fn));
-        } catch (...) {
+        }
+        WEFT_CATCH(...) {
             give_back(allocator, memory);
-            throw;
+            WEFT_RETHROW;
         }
         prepare(*frame, frame, reinterpret_cast<void*>(lowest), operations_of);
         return frame;
@@ -166,7 +170,7 @@ private:
         ~body_guard() { std::destroy_at(&body); }
     };
 
-    static constexpr fiber_operations operations_of{&run, &destroy_body, &release, &memory};
+    static constexpr fiber_operations operations_of{&run, &destroy_body, &release, &memory, WEFT_EXCEPTIONS != 0};
 
     Allocator allocator_;
     stack_type memory_;
@@ -177,7 +181,7 @@ private:
 
 } // namespace detail
 
-/// How a fiber is to be made:
+/// How a fiber is to be made, or the body of a generator or a coroutine (see weft/generator.hpp, weft/stackful.hpp):
 ///
 ///     weft::fiber f{weft::fiber_options{.floating_point = weft::fp_env::per_fiber, .name = "parser"}, body};
 struct fiber_options {

@@ -36,6 +36,8 @@
 /// program when it is destroyed or assigned to, and so does an exception that leaves an entry. To cancel one, ask it by
 /// a stop_token, or throw from a resume_with.
 ///
+/// Its control words of floating point are its own on x86-64, its thread's on AArch64, as for weft::jump_context.
+///
 /// The two may run inside of each other. A weft::fiber whose body resumes a fiber_context waits as a fiber_context
 /// itself: it can be suspended again when that has come back.
 namespace weft {

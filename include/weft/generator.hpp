@@ -107,11 +107,18 @@ public:
     template <stack_allocator Allocator, class Fn>
         requires std::invocable<std::decay_t<Fn>&, yielder<T>&>
     generator(std::allocator_arg_t, Allocator allocator, Fn&& fn)
-        : fiber_{std::allocator_arg, std::move(allocator),
-                 [body = std::decay_t<Fn>(std::forward<Fn>(fn))](fiber_ref self) mutable {
-                     yielder<T> out{detail::fiber_access::record(self)};
-                     std::invoke(body, out);
-                 }} {}
+        : fiber_{std::allocator_arg, std::move(allocator), yielding(std::forward<Fn>(fn))} {}
+
+    /// The same two with options. With fp_env::per_fiber the consumer has its own floating point, the body another.
+    template <class Fn>
+        requires std::invocable<std::decay_t<Fn>&, yielder<T>&>
+    generator(const fiber_options& options, Fn&& fn)
+        : generator(std::allocator_arg, default_stack_allocator{}, options, std::forward<Fn>(fn)) {}
+    /// Both.
+    template <stack_allocator Allocator, class Fn>
+        requires std::invocable<std::decay_t<Fn>&, yielder<T>&>
+    generator(std::allocator_arg_t, Allocator allocator, const fiber_options& options, Fn&& fn)
+        : fiber_{std::allocator_arg, std::move(allocator), options, yielding(std::forward<Fn>(fn))} {}
 
     /// Runs the body to its first value. Call it once.
     iterator begin() {
@@ -122,6 +129,14 @@ public:
     std::default_sentinel_t end() const noexcept { return {}; }
 
 private:
+    template <class Fn>
+    static auto yielding(Fn&& fn) {
+        return [body = std::decay_t<Fn>(std::forward<Fn>(fn))](fiber_ref self) mutable {
+            yielder<T> out{detail::fiber_access::record(self)};
+            std::invoke(body, out);
+        };
+    }
+
     fiber fiber_;
 };
 

@@ -134,6 +134,22 @@ struct ambient_adapter {
 
 namespace detail {
 
+/// In place of an allocator: one, with how the body's fiber is to be made.
+template <class Allocator>
+struct allocator_with_options {
+    Allocator allocator;
+    fiber_options options;
+};
+
+template <class Allocator, class Fn>
+fiber make_body(const Allocator& allocator, Fn&& fn) {
+    return fiber{std::allocator_arg, allocator, std::forward<Fn>(fn)};
+}
+template <class Allocator, class Fn>
+fiber make_body(const allocator_with_options<Allocator>& with, Fn&& fn) {
+    return fiber{std::allocator_arg, with.allocator, with.options, std::forward<Fn>(fn)};
+}
+
 /// The first parameter of every driver.
 template <class Allocator, class Fn>
 struct driver_start {
@@ -196,10 +212,10 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
     body_result<result_type> result;
     driver self;
     self.stop = stop.provider();
-    fiber body{std::allocator_arg, start.allocator, [&] {
-                   co_type co{self, promise};
-                   result.take([&]() -> result_type { return std::invoke(start.body, co, args...); });
-               }};
+    fiber body = make_body(start.allocator, [&] {
+        co_type co{self, promise};
+        result.take([&]() -> result_type { return std::invoke(start.body, co, args...); });
+    });
     self.body = &fiber_access::record(body);
     self.body->driver = &self;
     self.takes_foreign = adapter::available;
@@ -207,9 +223,10 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
     [[maybe_unused]] bool stopped = false;
     for (;;) {
         if constexpr (can_be_stopped<Promise>) {
-            try {
+            WEFT_TRY {
                 body.resume();
-            } catch (const operation_stopped&) {
+            }
+            WEFT_CATCH(const operation_stopped&) {
                 stopped = true;
             }
         } else {
@@ -220,10 +237,11 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
         await_request& request = *self.request;
         if constexpr (has_await_transform<Promise> && adapter::available) {
             if (request.kind) {
-                try {
+                WEFT_TRY {
                     promised_wait<Promise, decltype(adapter::wait(request))> wait{promise, adapter::wait(request)};
                     co_await wait.get();
-                } catch (...) {
+                }
+                WEFT_CATCH(...) {
                     request.failure = std::current_exception();
                 }
                 continue;
@@ -324,6 +342,21 @@ R stackful(std::allocator_arg_t, Allocator allocator, Fn&& fn, Args... args) {
     return detail::start_driver<R, Args...>(std::move(allocator), std::forward<Fn>(fn), std::forward<Args>(args)...);
 }
 
+/// The same two with options. With fp_env::per_fiber the body begins with the floating point of the thread that begins to
+/// run the coroutine; await_suspend runs with that of the thread, when the body has left.
+template <class R, class... Args, class Fn>
+R stackful(fiber_options options, Fn&& fn, Args... args) {
+    return stackful<R, Args...>(std::allocator_arg, default_stack_allocator{}, options, std::forward<Fn>(fn),
+                                std::forward<Args>(args)...);
+}
+/// Both.
+template <class R, class... Args, stack_allocator Allocator, class Fn>
+R stackful(std::allocator_arg_t, Allocator allocator, fiber_options options, Fn&& fn, Args... args) {
+    using with = detail::allocator_with_options<Allocator>;
+    return detail::start_driver<R, Args...>(with{std::move(allocator), options}, std::forward<Fn>(fn),
+                                            std::forward<Args>(args)...);
+}
+
 /// What stackful(fn) without R returns: becomes the coroutine when it is converted to the function's return type.
 template <class Allocator, class Fn>
 class stackful_proxy {
@@ -355,6 +388,18 @@ template <class Fn>
 template <stack_allocator Allocator, class Fn>
 [[nodiscard]] auto stackful(std::allocator_arg_t, Allocator allocator, Fn&& fn) {
     return stackful_proxy<Allocator, std::decay_t<Fn>>{std::move(allocator), std::forward<Fn>(fn)};
+}
+
+/// The same two with options.
+template <class Fn>
+[[nodiscard]] auto stackful(fiber_options options, Fn&& fn) {
+    return stackful(std::allocator_arg, default_stack_allocator{}, options, std::forward<Fn>(fn));
+}
+/// Both.
+template <stack_allocator Allocator, class Fn>
+[[nodiscard]] auto stackful(std::allocator_arg_t, Allocator allocator, fiber_options options, Fn&& fn) {
+    using with = detail::allocator_with_options<Allocator>;
+    return stackful_proxy<with, std::decay_t<Fn>>{with{std::move(allocator), options}, std::forward<Fn>(fn)};
 }
 
 } // namespace weft

@@ -10,9 +10,14 @@
 #include <weft/stack.hpp>
 #include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
-#include <weft/stop_token.hpp>
 #include <weft/switch.hpp>
 #include <weft/task.hpp>
+
+#include <version>
+
+#if defined(__cpp_lib_jthread) // else the standard library has no stop tokens (LLVM's, before version 20)
+#    include <weft/stop_token.hpp>
+#endif
 
 /// \file
 /// All of weft but the adapters to other libraries, and a tour of it.

@@ -1,24 +1,28 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 #include <weft/await.hpp>
+#include <weft/detail/throw_or_die.hpp>
 #include <weft/stackful.hpp>
 
 namespace weft::detail {
 
 driver& ambient_driver() {
-    const fiber_record* fiber = this_thread().current;
+    const fiber_record* fiber = running_fiber(this_thread());
     if (!fiber)
-        throw not_in_fiber("weft::await is called outside of a stackful body: call it below weft::stackful, or use co_await");
+        throw_or_die(not_in_fiber(
+            "weft::await is called outside of a stackful body: call it below weft::stackful, or use co_await"));
     for (; fiber; fiber = fiber->outer)
         if (auto* const d = static_cast<driver*>(fiber->driver); d && d->takes_foreign) return *d;
-    throw not_in_fiber("weft::await is called in a fiber that nothing can resume when the awaited operation completes: no "
-                       "stackful body is around it, or its coroutine type refuses operations of others (for an Asio "
-                       "awaitable, include <weft/asio.hpp>); run it below weft::stackful, or use co.await");
+    throw_or_die(not_in_fiber(
+        "weft::await is called in a fiber that nothing can resume when the awaited operation completes: no "
+        "stackful body is around it, or its coroutine type refuses operations of others (for an Asio "
+        "awaitable, include <weft/asio.hpp>); run it below weft::stackful, or use co.await"));
 }
 
 void throw_nothing_awaited() {
-    throw fiber_error("weft: a stackful body suspended itself without awaiting anything, so nothing would resume it: use "
-                      "co.await, co.yield or weft::await instead of suspend()");
+    throw_or_die(
+        fiber_error("weft: a stackful body suspended itself without awaiting anything, so nothing would resume it: use "
+                    "co.await, co.yield or weft::await instead of suspend()"));
 }
 
 } // namespace weft::detail

@@ -6,21 +6,26 @@
 #include "migration.h"
 #include "stack_overflow.h"
 
-#include <cstdio>
-#include <cstdlib>
+#include <weft/detail/throw_or_die.hpp>
+
+#include <array>
 #include <string>
 
 namespace {
-// What a thread_state refers to until the first resume on its thread: something is in it, so that resume() takes the
-// careful way, which asks for the thread's own.
-constinit weft::detail::exception_state not_asked_for{nullptr, 1};
+// What a thread_state refers to until the first resume on its thread, instead of the thread's exceptions. Wherever busy()
+// looks, there is something in it: so resume() takes the careful way, which asks for the thread's own.
+alignas(weft::detail::exception_state) constinit const auto not_asked_for = [] {
+    std::array<std::byte, 128> all;
+    all.fill(std::byte{1});
+    return all;
+}();
 } // namespace
 
 extern "C" {
 
 // Named by the assembly in weft/detail/thread_state.hpp, where no compiler sees that it is used.
 extern WEFT_API constinit thread_local weft::detail::thread_state weft_thread_state;
-[[gnu::used]] constinit thread_local weft::detail::thread_state weft_thread_state{nullptr, &not_asked_for, nullptr, 0};
+[[gnu::used]] constinit thread_local weft::detail::thread_state weft_thread_state{not_asked_for.data(), not_asked_for.data(), nullptr, 0};
 
 #if !WEFT_THREAD_STATE_INLINE
 [[gnu::noinline]] weft::detail::thread_state* weft_this_thread() noexcept {
@@ -37,16 +42,13 @@ namespace {
 // So that debugger.cpp is part of every program with fibers.
 WEFT_FOR_DEBUGGERS constinit const detail::debugger_layout* const for_debuggers = &weft_debugger_layout;
 
-[[noreturn]] void fatal(const char* sentence) noexcept {
-    std::fprintf(stderr, "%s\n", sentence);
-    std::abort();
-}
-
 // The first function on a fiber's stack. It ends by the switch that never comes back.
 void fiber_main(void* argument) noexcept {
     auto& fiber = *static_cast<detail::fiber_record*>(argument);
     fiber.started = true;
     detail::departure{}.back_in_fiber(fiber.sanitizer);
+    if constexpr (detail::seals_blocks) seal_block(fiber);
+#if WEFT_EXCEPTIONS
     try {
         fiber.operations->run(fiber);
     } catch (const forced_unwind& unwind) {
@@ -54,10 +56,14 @@ void fiber_main(void* argument) noexcept {
     } catch (...) {
         fiber.failure = detail::exception_in_hand();
     }
+#else
+    fiber.operations->run(fiber);
+#endif
+    open_block(fiber);
     fiber.state = detail::done;
     detail::departure{}.to_resumer(fiber.sanitizer, true);
     detail::switch_to_resumer(fiber.context);
-    fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
+    detail::fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
 }
 
 } // namespace
@@ -73,6 +79,7 @@ void prepare(fiber_record& fiber, void* stack_top, const void* lowest, const fib
     fiber.operations = &operations;
     fiber.sanitizer.create(lowest, size);
     make_control_block(fiber.context, stack_top, size, &fiber_main, &fiber);
+    if constexpr (seals_blocks) seal_block(fiber);
 }
 } // namespace WEFT_CONTEXT_ABI
 
@@ -84,13 +91,29 @@ fiber_record& innermost(fiber_record& fiber) noexcept {
     return *last;
 }
 
+// The control words of a fiber with its own, and of those that it has resumed, give way to their resumers', or come back:
+// while one runs, its record has those of its resumer.
+void enter_fp(fiber_record& fiber) noexcept {
+    for (fiber_record* f = &fiber; f; f = f->inner)
+        if (f->own_fp) f->fp = fp_state::exchange(f->fp);
+}
+void leave_fp(fiber_record& fiber) noexcept {
+    for (fiber_record* f = &innermost(fiber);; f = f->outer) {
+        if (f->own_fp) f->fp = fp_state::exchange(f->fp);
+        if (f == &fiber) return;
+    }
+}
+
 // Runs a suspended fiber, whatever it or its resumer has beside registers.
 void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     thread_state& thread = this_thread();
-    if (thread.exceptions == &not_asked_for) watch_this_thread();
-    thread.exceptions = &thread_exceptions();
-    fiber_record* const outer = thread.current;
+    if (thread.at_rest == not_asked_for.data()) {
+        watch_this_thread();
+        thread.asked = thread.at_rest = rest_of(thread_exceptions());
+    }
+    fiber_record* const outer = running_fiber(thread);
     fiber_record& last = innermost(fiber); // where it was suspended: itself, or a fiber it had resumed
+    open_block(fiber);
     check_migration(fiber);
     if (outer) {
         outer->inner = &fiber;
@@ -98,15 +121,11 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     }
     fiber.outer = outer;
     fiber.state = running | and_unwinding | (fiber.inner ? has_inner : 0U);
-    thread.current = &last;
+    set_running_fiber(thread, &last);
 
-    const exception_state mine = *thread.exceptions;
-    *thread.exceptions = std::exchange(fiber.exceptions, {});
-    fp_state my_fp{};
-    if (fiber.own_fp) {
-        my_fp = fp_state::read();
-        fiber.fp.write();
-    }
+    const exception_state mine = exceptions_of(thread);
+    exceptions_of(thread) = std::exchange(fiber.exceptions, {});
+    enter_fp(fiber);
 
     departure d;
     d.to_fiber(fiber.sanitizer, last.sanitizer);
@@ -114,36 +133,64 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     d.back_in_resumer();
 
     thread_state& now = this_thread();
-    if (fiber.own_fp) {
-        fiber.fp = fp_state::read();
-        my_fp.write();
-    }
-    fiber.exceptions = std::exchange(*now.exceptions, mine);
-    now.current = outer;
+    leave_fp(fiber);
+    fiber.exceptions = std::exchange(exceptions_of(now), mine);
+    set_running_fiber(now, outer);
     fiber.outer = nullptr;
     if (outer) {
         outer->inner = nullptr;
         outer->state &= ~std::uint32_t{has_inner};
     }
     if (fiber.state == done) return;
-    const bool not_plainly = fiber.inner || fiber.own_fp || fiber.bindings || fiber.exceptions.any();
+    const bool not_plainly = fiber.inner || fiber.bindings || fiber.exceptions.any();
     note_thread(fiber);
-    fiber.state = suspended | (not_plainly ? 0U : plainly);
+    fiber.state = suspended | (not_plainly ? 0U : fiber.own_fp ? but_for_fp : plainly);
+    if constexpr (seals_blocks) seal_block(fiber);
+}
+
+// Runs one that is suspended but_for_fp, where no fiber runs and nobody is handling an exception. Out of line: the switch is
+// not what this costs.
+void run_with_own_fp(fiber_record& fiber) {
+    thread_state& thread = this_thread();
+    if (fiber.state & sealed) open_block(fiber);
+    set_running_fiber(thread, &fiber);
+    fiber.state = running;
+    fiber.fp = fp_state::exchange(fiber.fp);
+
+    departure d;
+    d.to_fiber(fiber.sanitizer, fiber.sanitizer);
+    switch_to_fiber(fiber.context);
+    d.back_in_resumer();
+
+    thread_state& now = still_this_thread(thread);
+    set_running_fiber(now, nullptr);
+    if (fiber.state != running || busy(now)) [[unlikely]]
+        return came_back_with_care(fiber);
+    fiber.fp = fp_state::exchange(fiber.fp);
+    fiber.state = suspended | but_for_fp;
+    if constexpr (seals_blocks) seal_block(fiber);
+}
+
+// Can forced_unwind pass through all that waits on its stack and on those of the fibers it has resumed?
+bool can_be_unwound(const fiber_record& fiber) noexcept {
+    if (!WEFT_EXCEPTIONS) return false;
+    const fiber_record* f = &fiber;
+    while (f && f->operations->unwinds) f = f->inner;
+    return f == nullptr;
 }
 
 void rethrow_failure(fiber_record& fiber) {
     if (fiber.failure) std::rethrow_exception(std::exchange(fiber.failure, nullptr));
 }
 
-} // namespace
-
-void resume_from_fiber(fiber_record& fiber) {
+// Runs one that is suspended plainly, in `outer`, where nobody is handling an exception.
+void run_in(fiber_record& outer, fiber_record& fiber) {
     thread_state& thread = this_thread();
-    fiber_record& outer = *thread.current;
+    if (fiber.state & sealed) open_block(fiber);
     outer.inner = &fiber;
     outer.state |= has_inner;
     fiber.outer = &outer;
-    thread.current = &fiber;
+    set_running_fiber(thread, &fiber);
     fiber.state = running;
 
     departure d;
@@ -152,41 +199,59 @@ void resume_from_fiber(fiber_record& fiber) {
     d.back_in_resumer();
 
     thread_state& now = this_thread();
-    now.current = &outer;
+    set_running_fiber(now, &outer);
     outer.inner = nullptr;
     outer.state &= ~std::uint32_t{has_inner};
     fiber.outer = nullptr;
-    if (fiber.state != running || now.exceptions->any()) [[unlikely]]
+    if (fiber.state != running || exceptions_of(now).any()) [[unlikely]]
         return came_back_with_care(fiber);
     fiber.state = suspended | plainly;
+    if constexpr (seals_blocks) seal_block(fiber);
 }
+
+} // namespace
 
 void resume_with_care(fiber_record& fiber) {
     if (!(fiber.state & suspended)) throw_not_resumable(&fiber);
+    const thread_state& thread = this_thread();
+    if (thread.at_rest != not_asked_for.data() && !exceptions_of(thread).any()) {
+        fiber_record* const outer = running_fiber(thread);
+        if (outer && fiber.state & plainly) return run_in(*outer, fiber);
+        if (!outer && fiber.state & but_for_fp) return run_with_own_fp(fiber);
+    }
     run(fiber);
     rethrow_failure(fiber);
 }
 
 void came_back_with_care(fiber_record& fiber) {
+    leave_fp(fiber);
     if (fiber.state == done) return rethrow_failure(fiber);
-    fiber.exceptions = std::exchange(*this_thread().exceptions, {});
+    fiber.exceptions = std::exchange(exceptions_of(this_thread()), {});
     note_thread(fiber);
     fiber.state = suspended; // and not plainly: it holds an exception, another fiber, or what belongs to this thread
+    if constexpr (seals_blocks) seal_block(fiber);
 }
 
-void check_suspend(const fiber_record& fiber) {
+void check_suspend(fiber_record& fiber) {
     if (fiber.state & (suspended | done | set_aside))
-        throw fiber_error("weft: suspend() of a fiber that is not running: only the fiber itself, or one it has resumed, can "
-                          "suspend it");
+        throw_or_die(fiber_error("weft: suspend() of a fiber that is not running: only the fiber itself, or one it has "
+                                 "resumed, can suspend it"));
+    open_block(fiber);
+#if WEFT_EXCEPTIONS
     if (fiber.state & unwinding) throw forced_unwind{fiber};
+#endif
 }
 
 void destroy(fiber_record& fiber) noexcept {
     if (fiber.state & suspended) {
-        if (fiber.started)
+        if (fiber.started) {
+            if (!can_be_unwound(fiber))
+                fatal("weft: a suspended fiber was destroyed that cannot be unwound: its body, one that it waits for or "
+                      "weft itself was compiled without exceptions; resume it to its end first");
             run(fiber, unwinding); // to the end: then no suspension gives control back
-        else
+        } else {
             fiber.operations->destroy_body(fiber);
+        }
     } else if (fiber.state != done) {
         fatal("weft: a running fiber was destroyed: destroy it from outside, after it has suspended or ended");
     }
@@ -197,15 +262,17 @@ void destroy(fiber_record& fiber) noexcept {
 }
 
 void throw_not_resumable(const fiber_record* fiber) {
-    if (!fiber) throw fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body");
+    if (!fiber) throw_or_die(fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body"));
     if (fiber->state == done)
-        throw fiber_error("weft: resume() of a fiber that has ended: ask done() before resuming");
-    throw fiber_error("weft: resume() of a running fiber: only a suspended one can be resumed, by one thread at a time");
+        throw_or_die(fiber_error("weft: resume() of a fiber that has ended: ask done() before resuming"));
+    throw_or_die(
+        fiber_error("weft: resume() of a running fiber: only a suspended one can be resumed, by one thread at a time"));
 }
 
 void throw_stack_too_small(std::size_t size, std::size_t needed) {
-    throw std::invalid_argument("weft: a stack of " + std::to_string(size) + " bytes cannot hold this fiber's body; give it " +
-                                std::to_string(needed) + " bytes or more, or capture less");
+    throw_or_die(std::invalid_argument("weft: a stack of " + std::to_string(size) +
+                                       " bytes cannot hold this fiber's body; give it " + std::to_string(needed) +
+                                       " bytes or more, or capture less"));
 }
 
 } // namespace detail
@@ -218,8 +285,9 @@ void suspend() {
 }
 
 fiber_ref get() {
-    if (detail::fiber_record* const current = detail::this_thread().current) return fiber_ref{*current};
-    throw not_in_fiber("weft: this_fiber is used outside of a fiber: call it from a fiber's body or below it");
+    if (detail::fiber_record* const current = detail::running_fiber(detail::this_thread())) return fiber_ref{*current};
+    detail::throw_or_die(
+        not_in_fiber("weft: this_fiber is used outside of a fiber: call it from a fiber's body or below it"));
 }
 
 } // namespace this_fiber

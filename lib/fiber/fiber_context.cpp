@@ -5,6 +5,7 @@
 #include "thread_number.h"
 
 #include <weft/detail/fiber_record.hpp>
+#include <weft/detail/throw_or_die.hpp>
 
 #include <cstdio>
 #include <exception>
@@ -35,7 +36,7 @@ handover arrive(waiting_flow& flow, transfer t) noexcept {
         came.caller->sanitizer.thread_sanitizer = flow.sanitizer.resumer_thread_sanitizer;
     }
     thread_state& thread = this_thread();
-    thread.current = flow.fiber;
+    set_running_fiber(thread, flow.fiber);
     thread.context = flow.stack;
     thread_exceptions() = flow.exceptions;
     take_fibers_up(flow);
@@ -75,7 +76,7 @@ handover hand_over(waiting_flow& target, handover sent) noexcept {
     waiting_flow here;
     here.owner = this_thread_number();
     here.exceptions = thread_exceptions();
-    here.fiber = thread.current;
+    here.fiber = running_fiber(thread);
     here.stack = thread.context;
     set_fibers_aside(here);
     sent.caller = &here;
@@ -98,12 +99,14 @@ void terminate_context(const char* sentence) noexcept {
 }
 
 void throw_context_stack_misaligned() {
-    throw std::invalid_argument("weft: the stack of a fiber_context must begin at a multiple of 16 bytes: align it");
+    throw_or_die(
+        std::invalid_argument("weft: the stack of a fiber_context must begin at a multiple of 16 bytes: align it"));
 }
 
 void throw_context_stack_too_small(std::size_t size, std::size_t needed) {
-    throw std::length_error("weft: a stack of " + std::to_string(size) + " bytes cannot hold this fiber_context's " +
-                            "entry; give it " + std::to_string(needed) + " bytes or more, or capture less");
+    throw_or_die(std::length_error("weft: a stack of " + std::to_string(size) +
+                                   " bytes cannot hold this fiber_context's " + "entry; give it " +
+                                   std::to_string(needed) + " bytes or more, or capture less"));
 }
 
 } // namespace weft::detail

@@ -44,7 +44,7 @@ migration_handler set_migration_handler(migration_handler next) noexcept {
 namespace detail {
 
 thread_binding::thread_binding(const char* held) noexcept
-    : held_(held), thread_(this_thread_number()), fiber_(this_thread().current) {
+    : held_(held), thread_(this_thread_number()), fiber_(running_fiber(this_thread())) {
     if (!fiber_) return;
     link_ = &fiber_->bindings;
     next_ = fiber_->bindings;

@@ -5,6 +5,8 @@
 #include "../stack/usage.h"
 #include "stack_overflow.h"
 
+#include <weft/detail/throw_or_die.hpp>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -98,7 +100,7 @@ void report(const detail::stack_bounds& stack, std::size_t used, const char* who
 
 void report_if_overflow(const siginfo_t& info, const void* context) noexcept {
     const detail::thread_state& thread = detail::this_thread();
-    if (const detail::fiber_record* const fiber = thread.current) {
+    if (const detail::fiber_record* const fiber = running_fiber(thread)) {
         const detail::stack_bounds stack = fiber->operations->memory(*fiber);
         if (is_overflow(stack, info.si_addr, context))
             report(stack, used_of(stack, fiber), fiber->name ? "the fiber" : "a fiber without a name", fiber->name,
@@ -180,9 +182,10 @@ public:
             present_ = true;
             return;
         }
-        try {
+        WEFT_TRY {
             memory_ = guarded_stack{signal_stack_size()}.allocate();
-        } catch (const std::bad_alloc&) {
+        }
+        WEFT_CATCH(const std::bad_alloc&) {
             return;
         }
         stack_t ours{};
@@ -226,18 +229,21 @@ bool detail::watch_this_thread() noexcept {
 void report_stack_overflow() {
     static const bool installed = install();
     static_cast<void>(installed);
-    if (!detail::watch_this_thread()) throw stack_exhausted(signal_stack_size());
+    if (!detail::watch_this_thread()) detail::throw_or_die(stack_exhausted(signal_stack_size()));
 }
 
 std::size_t stack_usage(fiber_ref fiber) {
     const detail::fiber_record& record = detail::fiber_access::record(fiber);
     if (const std::size_t used = used_of(record.operations->memory(record), &record)) return used;
-    throw std::system_error(errno, std::generic_category(),
-                            "weft: the system does not say which pages are in use: mount /proc, or allow mincore");
+    detail::throw_or_die(
+        std::system_error(errno, std::generic_category(),
+                          "weft: the system does not say which pages are in use: mount /proc, or allow mincore"));
 }
 
 std::size_t stack_usage(const fiber& f) {
-    if (!f) throw fiber_error("weft: stack_usage() of an empty fiber: it was moved from or never given a body");
+    if (!f)
+        detail::throw_or_die(
+            fiber_error("weft: stack_usage() of an empty fiber: it was moved from or never given a body"));
     return stack_usage(fiber_ref{detail::fiber_access::record(f)});
 }
 

@@ -17,14 +17,14 @@ import struct
 LAYOUT = ("version own_switch lowest size state started inner outer driver operations name pc sp fiber_base "
           "fiber_frame resumer_base resumer_frame driver_body").split()
 POOLS = "list next slot_size arenas arena_lowest arena_begun arena_size".split()
-SUSPENDED, DONE, SET_ASIDE, ALL_STATES = 1, 2, 16, 0x8000003f
+SUSPENDED, DONE, SET_ASIDE, ALL_STATES = 1, 2, 16, 0x800000ff
 SLOT_TOP = 16384  # bytes at the end of a pooled stack in which its fiber's record is looked for
 # As GCC and Clang call the function that resumes a coroutine.
 RESUMES = re.compile(r"( \[clone \.(actor|resume)\]| \(\.(actor|resume)\)|\.(actor|resume))$")
 # What is weft's or the standard library's. With little debug information names have no namespace: then weft's are known by
 # themselves and their file. (The file alone does not tell: the statement a function waits in may have been inlined.)
 INTERNAL = re.compile(r"([\w()]+ )?(weft(::|_)|std::)")  # lldb names what templates return, too
-INTERNAL_NAME = re.compile(r"(switch_(through|to_fiber|to_resumer)|(suspend|resume|await)(_\w+)?|yield|run|get)([<( ]|$)")
+INTERNAL_NAME = re.compile(r"(switch_(through|to_fiber|to_resumer)|(suspend|resume|await|run)(_\w+)?|yield|get)([<( ]|$)")
 INTERNAL_FILE = re.compile(r"/(weft/(detail/)?\w+\.hpp|lib/(fiber|bridge)/\w+\.cpp)$")
 ENTRIES = ("weft_fiber_entry", "weft_fiber_start")
 

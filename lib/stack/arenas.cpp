@@ -4,6 +4,8 @@
 
 #include "guard.h"
 
+#include <weft/detail/throw_or_die.hpp>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdint>
@@ -28,7 +30,7 @@ arenas::~arenas() {
 stack arenas::allocate() {
     if (!closed_.empty()) {
         std::byte* const slot = closed_.back();
-        if (!open(slot + page_size(), size_)) throw stack_exhausted(slot_);
+        if (!open(slot + page_size(), size_)) detail::throw_or_die(stack_exhausted(slot_));
         closed_.pop_back();
         ++arena_of(slot).in_use;
         return stack_in(slot);
@@ -36,7 +38,7 @@ stack arenas::allocate() {
     if (!growing_) grow();
     arena& a = arena_of(growing_);
     std::byte* const slot = a.lowest + a.begun * slot_;
-    if (!install_guard(slot)) throw stack_exhausted(slot_);
+    if (!install_guard(slot)) detail::throw_or_die(stack_exhausted(slot_));
     ++a.in_use;
     if (++a.begun == a.slots) growing_ = nullptr;
     return stack_in(slot);
@@ -73,7 +75,7 @@ void arenas::grow() {
     arenas_.reserve(arenas_.size() + 1);
     void* lowest;
     while (!(lowest = map(slots * slot_))) {
-        if (slots == 1) throw stack_exhausted(slot_);
+        if (slots == 1) detail::throw_or_die(stack_exhausted(slot_));
         slots = slots / 2;
     }
     growing_ = static_cast<std::byte*>(lowest);

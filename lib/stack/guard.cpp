@@ -2,6 +2,7 @@
 
 #include "guard.h"
 
+#include <weft/detail/throw_or_die.hpp>
 #include <weft/stack.hpp>
 
 #include <cerrno>
@@ -119,10 +120,12 @@ guard_method guards() noexcept {
 std::size_t whole_pages(std::size_t size) {
     const std::size_t page = page_size();
     if (size < minimum_stack_size)
-        throw std::invalid_argument("weft: a stack of " + std::to_string(size) + " bytes is too small for a frame; ask for " +
-                                    std::to_string(minimum_stack_size) + " bytes or more");
+        detail::throw_or_die(std::invalid_argument("weft: a stack of " + std::to_string(size) +
+                                                   " bytes is too small for a frame; ask for " +
+                                                   std::to_string(minimum_stack_size) + " bytes or more"));
     if (size > static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max()) - 2 * page)
-        throw std::invalid_argument("weft: a stack of " + std::to_string(size) + " bytes is larger than any address space");
+        detail::throw_or_die(std::invalid_argument("weft: a stack of " + std::to_string(size) +
+                                                   " bytes is larger than any address space"));
     return (size + page - 1) / page * page;
 }
 
@@ -131,12 +134,12 @@ guarded_stack::guarded_stack(std::size_t size) : size_{whole_pages(size)} {}
 stack guarded_stack::allocate() const {
     const std::size_t mapped = size_ + page_size();
     void* const lowest = map(mapped);
-    if (!lowest) throw stack_exhausted(mapped);
+    if (!lowest) detail::throw_or_die(stack_exhausted(mapped));
     if (!install_guard(lowest)) {
         const int error = errno;
         unmap(lowest, mapped);
         errno = error;
-        throw stack_exhausted(mapped);
+        detail::throw_or_die(stack_exhausted(mapped));
     }
     return {size_, static_cast<std::byte*>(lowest) + mapped};
 }

@@ -3,6 +3,7 @@
 #include "../fiber/debugger.h"
 #include "arenas.h"
 
+#include <weft/detail/throw_or_die.hpp>
 #include <weft/stack.hpp>
 
 #include <array>
@@ -13,12 +14,6 @@
 
 namespace weft {
 namespace {
-
-// An idle stack keeps the list it is in at its own top, in the page that its last fiber has touched anyway.
-struct idle_stack {
-    idle_stack* next;
-    stack memory;
-};
 
 // The idle stacks that a thread keeps for itself, of the process-wide pool: most fibers are made and destroyed without
 // asking anybody else. Sizes and tops apart: where they are neighbours, compilers copy both as one word, and reading what
@@ -59,6 +54,12 @@ struct [[gnu::visibility("hidden")]] stack_pool::state {
     /// As many idle stacks as there are, but at most `wanted`, go into `m`.
     void fill(magazine& m, std::size_t wanted) noexcept;
     void trim() noexcept;
+
+    // An idle stack keeps the list it is in at its own top, in the page that its last fiber has touched anyway.
+    struct idle_stack {
+        idle_stack* next;
+        stack memory;
+    };
 
     arenas source;
     const std::size_t retained;
@@ -101,7 +102,7 @@ WEFT_FOR_DEBUGGERS constinit const detail::debugger_pools stack_pool::state::for
 
 stack_pool::state::state(std::size_t size, std::size_t retained_stacks) : source{size}, retained{retained_stacks} {
     static const int registered = ::pthread_atfork(&lock_all, &unlock_all, &unlock_all);
-    if (registered != 0) throw std::bad_alloc{};
+    if (registered != 0) detail::throw_or_die(std::bad_alloc{});
     const std::lock_guard lock{list_mutex};
     next_pool = list;
     list = this;

@@ -133,7 +133,7 @@ class Checker:
     def check_headers(self):
         page, everything = self.root / "README.md", self.root / "include/weft/weft.hpp"
         links = set(re.findall(r"\]\((include/[^)]*)\)", page.read_text()))
-        included = set(re.findall(r"#include <weft/(\w+\.hpp)>", everything.read_text()))
+        included = set(re.findall(r"# *include <weft/(\w+\.hpp)>", everything.read_text()))
         for header in sorted((self.root / "include/weft").glob("*.hpp")):
             if f"include/weft/{header.name}" not in links:
                 self.say(page, 1, f"include/weft/{header.name} is not among the headers")
@@ -239,7 +239,8 @@ class Checker:
             self.helps[script] = subprocess.run([self.root / script, "--help"], capture_output=True, text=True,
                                                 timeout=60).stdout if script != "conan/run" else ""
         more = {"aarch64": "bench/aarch64/run", "mutation": "test/mutation/mutate.py",
-                "demo": "test/example/unpack/options.hpp", "equivalence": "test/lib/equivalence.sh"}.get(*sub or [""])
+                "demo": "test/example/unpack/options.hpp", "equivalence": "test/lib/equivalence.sh",
+                "soak": "test/soak/soak.cpp"}.get(*sub or [""])
         text = self.helps[script] + ((self.root / more).read_text() if more else "")
         return set(re.findall(r"--[a-z][a-z-]*", text))
 

@@ -15,7 +15,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <cfenv>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -300,92 +299,6 @@ BOOST_AUTO_TEST_CASE(this_fiber_names_the_innermost_running_one) {
     BOOST_TEST((again_outer == in_outer));
     BOOST_TEST((in_outer != in_inner));
     BOOST_CHECK_THROW(weft::this_fiber::get(), weft::not_in_fiber);
-}
-
-#if WEFT_SWITCH_NATIVE
-BOOST_AUTO_TEST_CASE(the_rounding_mode_stays_the_threads) {
-    int seen = -1;
-    fiber f{[&](fiber_ref self) {
-        seen = std::fegetround();
-        std::fesetround(FE_UPWARD);
-        self.suspend();
-    }};
-    std::fesetround(FE_DOWNWARD);
-    f.resume();
-    const int after = std::fegetround();
-    std::fesetround(FE_TONEAREST);
-    BOOST_TEST(seen == FE_DOWNWARD);
-    BOOST_TEST(after == FE_UPWARD);
-}
-#endif
-
-// What a compiler must not compute before, or move over a switch.
-[[gnu::noinline]] double third() {
-    volatile double one = 1.0, three = 3.0;
-    return one / three;
-}
-
-BOOST_AUTO_TEST_CASE(a_rounding_mode_of_its_own) {
-    const at_exit_of_scope nearest{[] { std::fesetround(FE_TONEAREST); }};
-    std::fesetround(FE_UPWARD);
-    const double up = third();
-    std::fesetround(FE_DOWNWARD);
-    const double down = third();
-    BOOST_REQUIRE(up != down);
-
-    std::vector<int> modes;
-    std::vector<double> thirds;
-    const auto note = [&] {
-        modes.push_back(std::fegetround());
-        thirds.push_back(third());
-    };
-    fiber f{weft::fiber_options{.floating_point = weft::fp_env::per_fiber}, [&](fiber_ref self) {
-                note(); // its creator's
-                std::fesetround(FE_UPWARD);
-                for (int n = 0; n < 3; ++n) {
-                    self.suspend();
-                    note();
-                }
-                std::fesetround(FE_TOWARDZERO);
-            }};
-    std::fesetround(FE_TONEAREST);
-    for (int n = 0; n < 2; ++n) {
-        f.resume();
-        BOOST_TEST(std::fegetround() == FE_TONEAREST);
-    }
-    int elsewhere = -1;
-    std::thread{[&] {
-        std::fesetround(FE_TOWARDZERO);
-        f.resume();
-        elsewhere = std::fegetround();
-    }}.join();
-    BOOST_TEST(elsewhere == FE_TOWARDZERO);
-    fiber outer{[&] { // a fiber without its own sees that of its thread
-        BOOST_TEST(std::fegetround() == FE_TONEAREST);
-        f.resume();
-        BOOST_TEST(std::fegetround() == FE_TONEAREST);
-    }};
-    outer.resume();
-    BOOST_TEST(f.done());
-    BOOST_TEST(std::fegetround() == FE_TONEAREST);
-    BOOST_TEST((modes == std::vector{FE_DOWNWARD, FE_UPWARD, FE_UPWARD, FE_UPWARD}));
-    BOOST_TEST((thirds == std::vector{down, up, up, up}));
-}
-
-BOOST_AUTO_TEST_CASE(a_rounding_mode_of_its_own_while_it_is_unwound) {
-    const at_exit_of_scope nearest{[] { std::fesetround(FE_TONEAREST); }};
-    int seen = -1;
-    {
-        fiber f{std::allocator_arg, weft::default_stack_allocator{},
-                weft::fiber_options{.floating_point = weft::fp_env::per_fiber}, [&](fiber_ref self) {
-                    const at_exit_of_scope look{[&] { seen = std::fegetround(); }};
-                    std::fesetround(FE_UPWARD);
-                    self.suspend();
-                }};
-        f.resume();
-    }
-    BOOST_TEST(seen == FE_UPWARD);
-    BOOST_TEST(std::fegetround() == FE_TONEAREST);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
@@ -1668,3 +1581,99 @@ BOOST_AUTO_TEST_CASE(a_thread_that_ends_takes_nothing_with_it) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+#if !defined(NDEBUG)
+// What a stray write does to the words of a block that matter to whoever waits there.
+BOOST_AUTO_TEST_SUITE(overwritten_blocks)
+
+namespace {
+
+#    if WEFT_SWITCH_NATIVE
+constexpr std::size_t words_of_fiber[] = {2, 3, 4, 5}; // pc, sp, its base register and frame pointer
+constexpr std::size_t words_of_resumer[] = {0, 1, 2, 3};
+#    else
+constexpr std::size_t words_of_fiber[] = {0};
+constexpr std::size_t words_of_resumer[] = {0};
+#    endif
+
+// One bit of one word changes.
+void overwrite(weft::detail::fiber_record& fiber, std::size_t word) {
+    auto* const bytes = reinterpret_cast<unsigned char*>(&fiber.context) + word * sizeof(void*);
+    bytes[1] ^= 1;
+}
+
+bool was_found(const weft_test::child_end& end, const char* whose) {
+    return end.signal == SIGABRT && end.said.find("was overwritten while it waited") != std::string::npos &&
+           end.said.find(whose) != std::string::npos;
+}
+
+} // namespace
+
+BOOST_AUTO_TEST_CASE(of_a_suspended_fiber) {
+    const std::function<void(fiber&, fiber_ref)> ways[] = {
+        [](fiber& f, fiber_ref) { f.resume(); },
+        [](fiber& f, fiber_ref) { f = fiber{}; },
+        [](fiber& f, fiber_ref) { fiber{[&f] { f.resume(); }}.resume(); },
+    };
+    for (const int began : {0, 1, 3}) // resumed so often before,
+        for (const int kind : {0, 1, 2, 3}) { // in a catch block or not, by a fiber or not
+            const bool caught = kind & 1, by_fiber = kind & 2;
+            for (const auto& way : ways) {
+                if (began == 0 && (kind != 0 || &way == &ways[1])) continue; // no context to unwind
+                for (const std::size_t word : words_of_fiber) {
+                    const weft_test::child_end end = in_child([&] {
+                        fiber f{weft::fiber_options{.name = "torn"}, [&](fiber_ref self) {
+                                    for (;;)
+                                        try {
+                                            if (caught) throw 1;
+                                            self.suspend();
+                                        } catch (int) {
+                                            self.suspend();
+                                        }
+                                }};
+                        weft::detail::fiber_record& record = weft::detail::fiber_access::record(f);
+                        for (int i = 0; i < began; ++i)
+                            if (by_fiber)
+                                fiber{[&f] { f.resume(); }}.resume();
+                            else
+                                f.resume();
+                        overwrite(record, word);
+                        way(f, fiber_ref{record});
+                        return 0;
+                    });
+                    BOOST_TEST_CONTEXT("began " << began << ", kind " << kind << ", way " << &way - ways << ", word " << word)
+                    BOOST_TEST(was_found(end, "the suspended fiber \"torn\""), end);
+                }
+            }
+        }
+}
+
+BOOST_AUTO_TEST_CASE(of_what_resumed_a_running_fiber) {
+    const std::function<void(fiber_ref)> ways[] = {
+        [](fiber_ref self) { self.suspend(); },
+        [](fiber_ref self) {
+            fiber{[&] { self.suspend(); }}.resume(); // suspends both
+        },
+        [](fiber_ref) {},
+        [](fiber_ref) { throw std::runtime_error("leaves the body"); },
+    };
+    for (const bool again : {false, true})
+        for (const auto& way : ways)
+            for (const std::size_t word : words_of_resumer) {
+                const weft_test::child_end end = in_child([&] {
+                    fiber f{weft::fiber_options{.name = "tearing"}, [&](fiber_ref self) {
+                                if (again) self.suspend();
+                                overwrite(weft::detail::fiber_access::record(self), word);
+                                way(self);
+                            }};
+                    f.resume();
+                    f.resume();
+                    return 0;
+                });
+                BOOST_TEST_CONTEXT("again " << again << ", way " << &way - ways << ", word " << word)
+                BOOST_TEST(was_found(end, "what resumed fiber \"tearing\""), end);
+            }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+#endif

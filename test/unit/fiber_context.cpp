@@ -237,7 +237,9 @@ BOOST_AUTO_TEST_CASE(nothing_is_unwound_implicitly) {
     BOOST_TEST(terminates(
         [] {
             fiber_context c{[](fiber_context&& caller) {
-                const at_exit_of_scope unwound{[] { ::write(STDERR_FILENO, "unwound", 7); }};
+                const at_exit_of_scope unwound{[] {
+                    [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, "unwound", 7);
+                }};
                 caller = std::move(caller).resume();
                 return std::move(caller);
             }};

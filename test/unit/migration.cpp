@@ -96,13 +96,13 @@ BOOST_AUTO_TEST_CASE(it_is_free_again_at_the_end_of_the_scope) {
         self.suspend();
     }};
     on_another_thread([&] { f.resume(); });
-    BOOST_TEST((weft::detail::fiber_access::record(f).state == (weft::detail::suspended | weft::detail::plainly)));
+    BOOST_TEST((weft::detail::fiber_access::record(f).state | weft::detail::sealed) == (weft::detail::suspended | weft::detail::plainly | weft::detail::sealed));
     on_another_thread([&] { f.resume(); });
     on_another_thread([&] { f.resume(); }); // still holds one
     BOOST_REQUIRE(reports.size() == 1u);
     BOOST_TEST(reports[0].held == "outer");
     on_another_thread([&] { f.resume(); });
-    BOOST_TEST((weft::detail::fiber_access::record(f).state == (weft::detail::suspended | weft::detail::plainly)));
+    BOOST_TEST((weft::detail::fiber_access::record(f).state | weft::detail::sealed) == (weft::detail::suspended | weft::detail::plainly | weft::detail::sealed));
     f.resume();
     BOOST_TEST(reports.size() == 1u);
 }

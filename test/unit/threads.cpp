@@ -323,16 +323,16 @@ BOOST_AUTO_TEST_CASE(ask_for_the_thread_again_in_the_same_function) {
                     if (thrown != i || !std::current_exception()) ++wrong;
                 }
             }
-            if (weft::detail::this_thread().current != &weft::detail::fiber_access::record(self)) ++wrong;
+            if (weft::detail::running_fiber(weft::detail::this_thread()) != &weft::detail::fiber_access::record(self)) ++wrong;
             if (co.await(hop<form::returns_bool>{&round, i}) != i) ++wrong;
-            if (weft::detail::this_thread().current != &weft::detail::fiber_access::record(self)) ++wrong;
+            if (weft::detail::running_fiber(weft::detail::this_thread()) != &weft::detail::fiber_access::record(self)) ++wrong;
             try {
                 throw id;
             } catch (int thrown) {
                 weft::await(hop<form::returns_bool>{&round, i});
                 if (thrown != id || !std::current_exception()) ++wrong;
             }
-            if (weft::detail::this_thread().exceptions->any()) ++wrong;
+            if (weft::detail::exceptions_of(weft::detail::this_thread()).any()) ++wrong;
         }
         if (inside != rounds) ++wrong;
     });

@@ -96,12 +96,13 @@ public:
     std::optional<::weft::detail::continuation> start(::weft::detail::continuation next, cancellation_slot slot,
                                                       std::exception_ptr& failure) override {
         starting here(this);
-        try {
+        WEFT_TRY {
             handler h(*this, std::move(next), slot);
             Begin begin(std::move(begin_)); // another thread may complete the operation, and the body go on and leave
             begin(std::move(h));            // this object, while this line is still running
-        } catch (...) {
-            if (!here.failed()) throw; // it was started all the same, and whoever started it has the handler
+        }
+        WEFT_CATCH(...) {
+            if (!here.failed()) WEFT_RETHROW; // it was started all the same, and whoever started it has the handler
             failure = std::current_exception();
         }
         return here.completed();
@@ -143,7 +144,7 @@ template <class T>
 inline constexpr bool is_error = std::is_same_v<T, WEFT_ASIO_ERROR::error_code> || std::is_same_v<T, std::exception_ptr>;
 
 inline void throw_if(const WEFT_ASIO_ERROR::error_code& error) {
-    if (error) throw WEFT_ASIO_ERROR::system_error(error);
+    if (error) ::weft::detail::throw_or_die(WEFT_ASIO_ERROR::system_error(error));
 }
 inline void throw_if(const std::exception_ptr& error) {
     if (error) std::rethrow_exception(error);

@@ -66,7 +66,7 @@ template <class Awaiter, class Promise>
 std::coroutine_handle<> start_await(await_request& request, std::coroutine_handle<> driver) noexcept {
     auto& awaiter = *static_cast<Awaiter*>(request.awaiter);
     const auto handle = std::coroutine_handle<Promise>::from_address(driver.address());
-    try {
+    WEFT_TRY {
         if constexpr (std::is_void_v<await_suspend_result<Awaiter, Promise>>) {
             awaiter.await_suspend(handle);
             return nullptr;
@@ -75,7 +75,8 @@ std::coroutine_handle<> start_await(await_request& request, std::coroutine_handl
         } else {
             return awaiter.await_suspend(handle) ? nullptr : driver;
         }
-    } catch (...) { // then the coroutine counts as resumed, and the exception as that of co_await ([expr.await]/5.1.3)
+    }
+    WEFT_CATCH(...) { // then the coroutine counts as resumed, and the exception as that of co_await ([expr.await]/5.1.3)
         request.failure = exception_in_hand();
         return driver;
     }

@@ -23,6 +23,21 @@
 #    define WEFT_VALGRIND 0
 #endif
 
+// Without exceptions (-fno-exceptions) compilers refuse `try`, `catch` and `throw`, even where nothing is ever thrown: there
+// only the first block is left of
+//     WEFT_TRY { … } WEFT_CATCH(const error&) { … } WEFT_CATCH(...) { …; WEFT_RETHROW; }
+#if defined(__cpp_exceptions)
+#    define WEFT_EXCEPTIONS 1
+#    define WEFT_TRY try
+#    define WEFT_CATCH(...) catch (__VA_ARGS__)
+#    define WEFT_RETHROW throw
+#else
+#    define WEFT_EXCEPTIONS 0
+#    define WEFT_TRY if constexpr (true)
+#    define WEFT_CATCH(...) else if constexpr (false)
+#    define WEFT_RETHROW static_cast<void>(0)
+#endif
+
 #define WEFT_API __attribute__((visibility("default")))
 #define WEFT_ALWAYS_INLINE inline __attribute__((always_inline))
 
@@ -30,6 +45,12 @@
 #    define WEFT_ASAN 1
 #else
 #    define WEFT_ASAN 0
+#endif
+
+#if WEFT_HAS_FEATURE(hwaddress_sanitizer)
+#    define WEFT_HWASAN 1
+#else
+#    define WEFT_HWASAN 0
 #endif
 
 #if WEFT_HAS_FEATURE(memory_sanitizer)
@@ -44,12 +65,28 @@
 #    define WEFT_TSAN 0
 #endif
 
-// Under PAC a saved program counter rests in memory signed. Code that signs and code that does not cannot hand contexts
-// to each other, so their entry points have different names: a mixture does not link.
+// -fsanitize=shadow-call-stack (AArch64): x18 points into a second stack, which holds the return addresses. GCC does not tell
+// that it is on: there define it as 1 for all code that uses weft.
+#if !defined(WEFT_SHADOW_CALL_STACK)
+#    define WEFT_SHADOW_CALL_STACK WEFT_HAS_FEATURE(shadow_call_stack)
+#endif
+#if WEFT_SHADOW_CALL_STACK && (!WEFT_SWITCH_NATIVE || !defined(__aarch64__))
+#    error "only weft's own switch for AArch64 keeps shadow call stacks: build without -fsanitize=shadow-call-stack"
+#endif
+
+// Under PAC a saved program counter rests in memory signed, and with shadow call stacks a context has one more word. Code
+// with and without cannot hand contexts to each other, so their entry points have different names: a mixture does not link.
 #if defined(__ARM_FEATURE_PAC_DEFAULT)
 #    define WEFT_SIGNED_CONTEXTS 1
-#    define WEFT_CONTEXT_ABI contexts_with_signed_pc
 #else
 #    define WEFT_SIGNED_CONTEXTS 0
+#endif
+#if WEFT_SIGNED_CONTEXTS && WEFT_SHADOW_CALL_STACK
+#    define WEFT_CONTEXT_ABI contexts_with_signed_pc_and_shadow_call_stack
+#elif WEFT_SIGNED_CONTEXTS
+#    define WEFT_CONTEXT_ABI contexts_with_signed_pc
+#elif WEFT_SHADOW_CALL_STACK
+#    define WEFT_CONTEXT_ABI contexts_with_shadow_call_stack
+#else
 #    define WEFT_CONTEXT_ABI contexts_with_plain_pc
 #endif

@@ -26,8 +26,9 @@ struct exception_state {
 
     /// Is anything in it? One comparison, as every resume asks twice: of the eight bytes from the second on, which are
     /// seven of `caught` (no exception lies at an address below 256) and the lowest of `uncaught`.
+    static constexpr bool is_one_word = std::endian::native == std::endian::little && sizeof(void*) == 8;
     bool any() const noexcept {
-        if constexpr (std::endian::native == std::endian::little && sizeof(void*) == 8) {
+        if constexpr (is_one_word) {
             std::uint64_t both;
             std::memcpy(&both, reinterpret_cast<const std::byte*>(this) + 1, sizeof both);
             return both != 0;

@@ -28,6 +28,8 @@ enum fiber_state : std::uint32_t {
     has_inner = 8,         // while it runs: it has resumed a fiber, which has control or has suspended both
     set_aside = 16,        // while it runs: its flow of control waits as a fiber_context
     bound = 32,            // while it runs: it has come to hold what belongs to a thread
+    sealed = 64,           // in debug builds: fiber_record::seal is that of what waits in the block
+    but_for_fp = 128,      // while it is suspended: plainly, but for its floating-point control words
     plainly = 0x8000'0000, // while it is suspended: nothing but its registers must be put back (the sign of the word)
 };
 
@@ -37,6 +39,7 @@ struct fiber_operations {
     void (*destroy_body)(fiber_record&) noexcept; // of a fiber that never ran
     void (*release)(fiber_record&) noexcept; // ends the record's life and gives its stack back; on another stack
     stack_bounds (*memory)(const fiber_record&) noexcept; // what its allocator gave it; async-signal-safe
+    bool unwinds;                            // the body was compiled with exceptions
 };
 
 /// One fiber; lies at the top of its own stack. What every resume touches is in the first 64 bytes.
@@ -47,17 +50,18 @@ struct alignas(64) fiber_record {
     bool own_fp = false;     // fp_env::per_fiber
     void* message = nullptr; // what it says to its resumer: for generators and the bridge
 
+    const fiber_operations* operations = nullptr; // of a prepared fiber never null
     fiber_record* inner = nullptr; // the fiber this one has resumed and that has not come back, if any
     fiber_record* outer = nullptr; // the fiber that resumed this one, if one did, until it comes back
     exception_state exceptions; // the fiber's while it is suspended (empty while it runs)
     void* driver = nullptr;     // the coroutine that drives it, if one does: for the bridge
-    const fiber_operations* operations = nullptr;
     std::exception_ptr failure; // what left the body
-    fp_state fp;                // with own_fp: the fiber's while it is suspended; else nothing
+    fp_state fp;                // with own_fp: the fiber's while it is suspended, its resumer's while it runs
     sanitizer_fiber sanitizer;
     thread_binding* bindings = nullptr; // what it holds of a thread's
     std::uint64_t left = 0;             // in debug builds, if it holds an exception: the number of the thread it left
     const char* name = nullptr;         // see fiber_ref::set_name
+    std::uint64_t seal = 0;             // see seal()
 };
 
 /// Gives the record its first context: resuming it will call operations->run on the memory that ends below `stack_top`.
@@ -69,8 +73,20 @@ WEFT_API void prepare(fiber_record& fiber, void* stack_top, const void* lowest, 
 inline void give_own_fp(fiber_record& fiber) noexcept {
     fiber.own_fp = true;
     fiber.fp = fp_state::read();
-    fiber.state = suspended; // not plainly
+    fiber.state ^= plainly | but_for_fp;
 }
+
+/// In debug builds (without NDEBUG): remembers what the block keeps of the flow that waits in it, pc, sp and two registers
+/// (of Boost.Context: where it keeps them).
+WEFT_API void seal_block(fiber_record& fiber) noexcept;
+/// If they were remembered: they are about to be used. If they have changed, the program ends with a sentence.
+WEFT_API void open_block(fiber_record& fiber) noexcept;
+
+#if defined(NDEBUG)
+inline constexpr bool seals_blocks = false;
+#else
+inline constexpr bool seals_blocks = true;
+#endif
 
 /// Unwinds the body if it is suspended, then releases the record. Terminates if the fiber is running.
 WEFT_API void destroy(fiber_record& fiber) noexcept;
@@ -78,14 +94,12 @@ WEFT_API void destroy(fiber_record& fiber) noexcept;
 // The ways with more questions, out of line. What resume() and suspend() do inline is enough for a fiber that is merely
 // suspended or running, is resumed by no other fiber, and while nobody is handling an exception.
 
-/// resume() by a fiber.
-WEFT_API void resume_from_fiber(fiber_record& fiber);
-/// resume() of any fiber; the first one on each thread comes here.
+/// resume() of any fiber by anybody; the first one on each thread comes here.
 WEFT_API void resume_with_care(fiber_record& fiber);
 /// The end of resume(): `fiber` has left control not just by a suspension.
 WEFT_API void came_back_with_care(fiber_record& fiber);
 /// suspend() of a fiber that is not just running: returns if it may go on.
-WEFT_API void check_suspend(const fiber_record& fiber);
+WEFT_API void check_suspend(fiber_record& fiber);
 
 [[noreturn]] WEFT_API void throw_not_resumable(const fiber_record* fiber);
 
@@ -93,10 +107,10 @@ WEFT_API void check_suspend(const fiber_record& fiber);
 /// \throws what left the body; fiber_error if it is neither prepared nor suspended.
 WEFT_ALWAYS_INLINE void resume(fiber_record& fiber) {
     thread_state& thread = this_thread();
-    if (!(fiber.state & plainly) || thread.exceptions->any()) [[unlikely]]
+    if (!(fiber.state & plainly) || busy(thread)) [[unlikely]]
         return resume_with_care(fiber);
-    if (thread.current) return resume_from_fiber(fiber);
-    thread.current = &fiber;
+    if constexpr (seals_blocks) open_block(fiber);
+    set_running_fiber(thread, &fiber);
     fiber.state = running;
 
     departure d;
@@ -105,10 +119,11 @@ WEFT_ALWAYS_INLINE void resume(fiber_record& fiber) {
     d.back_in_resumer();
 
     thread_state& now = still_this_thread(thread);
-    now.current = nullptr;
-    if (fiber.state != running || now.exceptions->any()) [[unlikely]]
+    set_running_fiber(now, nullptr);
+    if (fiber.state != running || busy(now)) [[unlikely]]
         return came_back_with_care(fiber);
     fiber.state = suspended | plainly;
+    if constexpr (seals_blocks) seal_block(fiber);
 }
 
 /// Suspends `fiber` to its resumer, from its own stack or from that of a fiber it has resumed. Returns when it is
@@ -124,8 +139,10 @@ WEFT_ALWAYS_INLINE void suspend(fiber_record& fiber) {
     d.back_in_fiber(fiber.sanitizer);
     if (fiber.state != running) [[unlikely]]
         check_suspend(fiber);
+    if constexpr (seals_blocks) seal_block(fiber); // so that the next suspend() goes the careful way, which opens it
 }
 
-static_assert(sizeof(void*) != 8 || offsetof(fiber_record, inner) <= 64, "every resume touches one cache line");
+static_assert(sizeof(void*) != 8 || WEFT_SHADOW_CALL_STACK || offsetof(fiber_record, operations) <= 64, "every resume touches one cache line");
+static_assert(!exception_state::is_one_word || offsetof(fiber_record, operations) == never_zero_in_record);
 
 } // namespace weft::detail

@@ -13,11 +13,13 @@ struct fp_state {
     std::uint16_t x87_control;
 
     static fp_state read() noexcept {
-        fp_state now;
-        asm volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(now.mxcsr), "=m"(now.x87_control));
-        return now;
+        std::uint32_t sse; // two variables: read as one word, what two stores have written would have to reach the cache first
+        std::uint16_t x87;
+        asm volatile("stmxcsr %0\n\tfnstcw %1" : "=m"(sse), "=m"(x87));
+        return {sse, x87};
     }
     void write() const noexcept { asm volatile("ldmxcsr %0\n\tfldcw %1" : : "m"(mxcsr), "m"(x87_control)); }
+    bool operator==(const fp_state&) const noexcept = default;
 #elif defined(__aarch64__)
     std::uint64_t fpcr;
 
@@ -27,6 +29,7 @@ struct fp_state {
         return now;
     }
     void write() const noexcept { asm volatile("msr fpcr, %0" : : "r"(fpcr)); }
+    bool operator==(const fp_state&) const noexcept = default;
 #else
     std::fenv_t environment;
 
@@ -36,7 +39,15 @@ struct fp_state {
         return now;
     }
     void write() const noexcept { std::fesetenv(&environment); }
+    bool operator==(const fp_state&) const noexcept { return false; } // nobody knows what it is made of
 #endif
+
+    /// Goes over to `next`, and says what was before. Writing is what is slow: it waits for all that calculates.
+    static fp_state exchange(const fp_state& next) noexcept {
+        const fp_state before = read();
+        if (next != before) next.write();
+        return before;
+    }
 };
 
 } // namespace weft::detail

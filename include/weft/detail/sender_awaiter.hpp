@@ -6,6 +6,7 @@
 #include <weft/detail/sender_execution.hpp>
 #include <weft/detail/sender_start.hpp>
 #include <weft/detail/sender_stop.hpp>
+#include <weft/detail/throw_or_die.hpp>
 #include <weft/stop_token.hpp>
 
 #include <concepts>
@@ -65,10 +66,22 @@ std::exception_ptr as_exception(E&& error) noexcept {
     using type = std::remove_cvref_t<E>;
     if constexpr (std::same_as<type, std::exception_ptr>)
         return std::forward<E>(error);
+    else if constexpr (!WEFT_EXCEPTIONS && std::same_as<type, std::error_code>)
+        throw_or_die(std::system_error(error));
+    else if constexpr (!WEFT_EXCEPTIONS)
+        fatal("weft: an operation that is awaited without exceptions failed: await one that tells so by a value");
     else if constexpr (std::same_as<type, std::error_code>)
         return std::make_exception_ptr(std::system_error(error));
     else
         return std::make_exception_ptr(std::forward<E>(error));
+}
+
+[[noreturn]] inline void throw_stopped() {
+#if WEFT_EXCEPTIONS
+    throw operation_stopped();
+#else
+    fatal("weft: an operation that is awaited without exceptions was stopped: await one that tells so by a value");
+#endif
 }
 
 /// How a sender has completed, and who goes on then.
@@ -77,9 +90,10 @@ class sender_completion {
 public:
     template <class... Values>
     void value(Values&&... values) noexcept {
-        try {
+        WEFT_TRY {
             outcome_.template emplace<1>(std::forward<Values>(values)...);
-        } catch (...) {
+        }
+        WEFT_CATCH(...) {
             outcome_.template emplace<2>(std::current_exception());
         }
         completed();
@@ -92,7 +106,7 @@ public:
     void stopped() noexcept { completed(); }
 
     T take() {
-        if (outcome_.index() == 0) throw operation_stopped();
+        if (outcome_.index() == 0) throw_stopped();
         if (outcome_.index() == 2) std::rethrow_exception(std::move(std::get<2>(outcome_)));
         if constexpr (!std::is_void_v<T>) return std::move(std::get<1>(outcome_));
     }

@@ -48,22 +48,26 @@ private:
         std::exception_ptr failure;
         bool stopped = false;
         if constexpr (std::is_void_v<T>) {
-            try {
+            WEFT_TRY {
                 promise.take();
-            } catch (const operation_stopped&) {
+            }
+            WEFT_CATCH(const operation_stopped&) {
                 stopped = true;
-            } catch (...) {
+            }
+            WEFT_CATCH(...) {
                 failure = std::current_exception();
             }
             if (!stopped && !failure) return execution::set_value(std::move(receiver_));
         } else {
             std::add_pointer_t<T> value = nullptr;
-            try {
+            WEFT_TRY {
                 auto&& result = promise.take();
                 value = std::addressof(result);
-            } catch (const operation_stopped&) {
+            }
+            WEFT_CATCH(const operation_stopped&) {
                 stopped = true;
-            } catch (...) {
+            }
+            WEFT_CATCH(...) {
                 failure = std::current_exception();
             }
             if (value) return execution::set_value(std::move(receiver_), static_cast<T&&>(*value));

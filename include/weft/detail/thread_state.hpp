@@ -2,10 +2,12 @@
 #pragma once
 
 #include <weft/detail/config.hpp>
+#include <weft/detail/control_block.hpp>
 #include <weft/detail/exception_state.hpp>
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 namespace weft::detail {
 
@@ -14,11 +16,48 @@ struct stack_bounds;
 
 /// What weft knows of a thread.
 struct thread_state {
-    fiber_record* current;       // the innermost running fiber
-    exception_state* exceptions; // the thread's; until it is asked for: one that always has something in it
+    // What every resume asks, so that it is one question: "does a fiber run here, or is an exception being handled?" A
+    // fiber's record if one runs, the innermost; else `at_rest`. See busy().
+    const std::byte* asked;
+    const std::byte* at_rest;    // the thread's exceptions, see exceptions_of(); until the first resume: always busy
     const stack_bounds* context; // the stack of the running fiber_context, if one runs; lies on that stack
     std::uint64_t number;        // no other thread's, ever; 0 until it is asked for
 };
+
+/// Where fiber_record has a pointer that is never null.
+inline constexpr std::size_t never_zero_in_record = sizeof(control_block) + 16;
+
+/// `at_rest` is so many bytes before the thread's exceptions that exception_state::any() reads at the same distance from it
+/// as the pointer lies in a record: then busy() need not know which of the two it reads.
+inline constexpr std::size_t exceptions_from_rest = exception_state::is_one_word ? never_zero_in_record - 1 : 0;
+
+inline const std::byte* rest_of(const exception_state& exceptions) noexcept {
+    return reinterpret_cast<const std::byte*>(reinterpret_cast<std::uintptr_t>(&exceptions) - exceptions_from_rest);
+}
+inline exception_state& exceptions_of(const thread_state& thread) noexcept {
+    return *reinterpret_cast<exception_state*>(reinterpret_cast<std::uintptr_t>(thread.at_rest) + exceptions_from_rest);
+}
+
+/// Does a fiber run on the thread, or is it handling an exception?
+WEFT_ALWAYS_INLINE bool busy(const thread_state& thread) noexcept {
+    if constexpr (exception_state::is_one_word) {
+        std::uint64_t word;
+        std::memcpy(&word, thread.asked + never_zero_in_record, sizeof word);
+        return word != 0;
+    } else {
+        return thread.asked != thread.at_rest || exceptions_of(thread).any();
+    }
+}
+
+/// The innermost running fiber, if one runs.
+inline fiber_record* running_fiber(const thread_state& thread) noexcept {
+    if (thread.asked == thread.at_rest) return nullptr;
+    return reinterpret_cast<fiber_record*>(const_cast<std::byte*>(thread.asked));
+}
+/// From now on it is `fiber`, or none.
+inline void set_running_fiber(thread_state& thread, fiber_record* fiber) noexcept {
+    thread.asked = fiber ? reinterpret_cast<const std::byte*>(fiber) : thread.at_rest;
+}
 
 } // namespace weft::detail
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weft/await.hpp>
+#include <weft/detail/throw_or_die.hpp>
 #include <weft/stackful.hpp>
 
 #include <concepts>

@@ -1,0 +1,53 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+#include <weft/detail/fiber_record.hpp>
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace weft::detail {
+namespace {
+
+std::uint64_t mix(std::uint64_t before, const void* word) noexcept {
+    before = (before ^ reinterpret_cast<std::uintptr_t>(word)) * 0x9e37'79b9'7f4a'7c15; // odd: no two words give the same,
+    return before ^ before >> 32;                                                      // and the same word twice does not
+}
+
+// Also of the record's address: a block that was copied over another is none of its own. No secret: it finds accidents.
+std::uint64_t seal_of(const fiber_record& fiber) noexcept {
+    const control_block& block = fiber.context;
+    std::uint64_t seal = mix(0, &fiber);
+#if WEFT_SWITCH_NATIVE
+    const bool resumer_waits = !(fiber.state & suspended);
+    seal = mix(seal, block.program_counter);
+    seal = mix(seal, block.stack_pointer);
+    seal = mix(seal, resumer_waits ? block.resumer_base_register : block.fiber_base_register);
+    return mix(seal, resumer_waits ? block.resumer_frame_pointer : block.fiber_frame_pointer);
+#else
+    return mix(seal, block.context);
+#endif
+}
+
+} // namespace
+
+void seal_block(fiber_record& fiber) noexcept {
+    fiber.seal = seal_of(fiber);
+    fiber.state |= sealed;
+}
+
+void open_block(fiber_record& fiber) noexcept {
+    if (!(fiber.state & sealed)) return;
+    if (fiber.seal != seal_of(fiber)) {
+        const bool resumer_waits = !(fiber.state & suspended);
+        const auto* lowest = static_cast<const std::byte*>(fiber.sanitizer.own.lowest);
+        std::fprintf(stderr,
+                     "weft: the context of %s fiber \"%s\" (stack %p to %p) was overwritten while it waited: look for "
+                     "writes beyond the end of an array in the fiber's body, or through a pointer to what is gone\n",
+                     resumer_waits ? "what resumed" : "the suspended", fiber.name ? fiber.name : "",
+                     static_cast<const void*>(lowest), static_cast<const void*>(lowest + fiber.sanitizer.own.size));
+        std::abort();
+    }
+    fiber.state &= ~std::uint32_t{sealed};
+}
+
+} // namespace weft::detail
