@@ -25,7 +25,8 @@ extern "C" {
 
 // Named by the assembly in weft/detail/thread_state.hpp, where no compiler sees that it is used.
 extern WEFT_API constinit thread_local weft::detail::thread_state weft_thread_state;
-[[gnu::used]] constinit thread_local weft::detail::thread_state weft_thread_state{not_asked_for.data(), not_asked_for.data(), nullptr, 0};
+[[gnu::used]] constinit thread_local weft::detail::thread_state weft_thread_state{not_asked_for.data(),
+                                                                                  not_asked_for.data(), nullptr, 0};
 
 #if !WEFT_THREAD_STATE_INLINE
 [[gnu::noinline]] weft::detail::thread_state* weft_this_thread() noexcept {
@@ -104,13 +105,19 @@ void leave_fp(fiber_record& fiber) noexcept {
     }
 }
 
+// From now on weft knows this thread's exceptions, and the thread's overflows are reported, if any are.
+void get_to_know(thread_state& thread) noexcept {
+    if (thread.at_rest != not_asked_for.data()) return;
+    watch_this_thread();
+    const bool rests = thread.asked == thread.at_rest;
+    thread.at_rest = rest_of(thread_exceptions());
+    if (rests) thread.asked = thread.at_rest;
+}
+
 // Runs a suspended fiber, whatever it or its resumer has beside registers.
 void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     thread_state& thread = this_thread();
-    if (thread.at_rest == not_asked_for.data()) {
-        watch_this_thread();
-        thread.asked = thread.at_rest = rest_of(thread_exceptions());
-    }
+    get_to_know(thread);
     fiber_record* const outer = running_fiber(thread);
     fiber_record& last = innermost(fiber); // where it was suspended: itself, or a fiber it had resumed
     open_block(fiber);
@@ -213,8 +220,9 @@ void run_in(fiber_record& outer, fiber_record& fiber) {
 
 void resume_with_care(fiber_record& fiber) {
     if (!(fiber.state & suspended)) throw_not_resumable(&fiber);
-    const thread_state& thread = this_thread();
-    if (thread.at_rest != not_asked_for.data() && !exceptions_of(thread).any()) {
+    thread_state& thread = this_thread();
+    get_to_know(thread);
+    if (!exceptions_of(thread).any()) {
         fiber_record* const outer = running_fiber(thread);
         if (outer && fiber.state & plainly) return run_in(*outer, fiber);
         if (!outer && fiber.state & but_for_fp) return run_with_own_fp(fiber);
@@ -226,7 +234,9 @@ void resume_with_care(fiber_record& fiber) {
 void came_back_with_care(fiber_record& fiber) {
     leave_fp(fiber);
     if (fiber.state == done) return rethrow_failure(fiber);
-    fiber.exceptions = std::exchange(exceptions_of(this_thread()), {});
+    thread_state& thread = this_thread();
+    get_to_know(thread);
+    fiber.exceptions = std::exchange(exceptions_of(thread), {});
     note_thread(fiber);
     fiber.state = suspended; // and not plainly: it holds an exception, another fiber, or what belongs to this thread
     if constexpr (seals_blocks) seal_block(fiber);

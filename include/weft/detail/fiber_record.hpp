@@ -61,7 +61,7 @@ struct alignas(64) fiber_record {
     thread_binding* bindings = nullptr; // what it holds of a thread's
     std::uint64_t left = 0;             // in debug builds, if it holds an exception: the number of the thread it left
     const char* name = nullptr;         // see fiber_ref::set_name
-    std::uint64_t seal = 0;             // see seal()
+    std::uint64_t seal = 0;             // see seal_block()
 };
 
 /// Gives the record its first context: resuming it will call operations->run on the memory that ends below `stack_top`.
@@ -142,7 +142,8 @@ WEFT_ALWAYS_INLINE void suspend(fiber_record& fiber) {
     if constexpr (seals_blocks) seal_block(fiber); // so that the next suspend() goes the careful way, which opens it
 }
 
-static_assert(sizeof(void*) != 8 || WEFT_SHADOW_CALL_STACK || offsetof(fiber_record, operations) <= 64, "every resume touches one cache line");
+static_assert(sizeof(void*) != 8 || WEFT_SHADOW_CALL_STACK || offsetof(fiber_record, operations) <= 64,
+              "every resume touches one cache line");
 static_assert(!exception_state::is_one_word || offsetof(fiber_record, operations) == never_zero_in_record);
 
 } // namespace weft::detail
