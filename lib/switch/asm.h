@@ -98,6 +98,7 @@
 // Makes the linker take shadow_stack.cpp wherever it takes this object: a relocation that changes nothing.
 .macro needs_refusal_of_shadow_stacks type
     .text
+    .globl weft_refuse_shadow_stack // or Clang's assembler forgets the name
     .reloc ., \type, weft_refuse_shadow_stack
 .endm
 
