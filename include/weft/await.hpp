@@ -26,8 +26,16 @@ class WEFT_API operation_stopped {};
 
 namespace detail {
 
-/// The driver that weft::await suspends. \throws not_in_fiber if there is none.
-WEFT_API driver& ambient_driver();
+/// The driver that weft::await suspends, wherever it is. \throws not_in_fiber if there is none.
+WEFT_API driver& find_ambient_driver();
+
+/// The same. Mostly it drives the running fiber itself.
+WEFT_ALWAYS_INLINE driver& ambient_driver() {
+    if (const fiber_record* const fiber = running_fiber(this_thread())) [[likely]]
+        if (auto* const d = static_cast<driver*>(fiber->driver); d && d->takes_foreign) [[likely]]
+            return *d;
+    return find_ambient_driver();
+}
 
 template <class Awaiter>
 WEFT_ALWAYS_INLINE void suspend_ambient(driver& d, Awaiter& awaiter) {

@@ -6,7 +6,7 @@
 
 namespace weft::detail {
 
-driver& ambient_driver() {
+driver& find_ambient_driver() {
     const fiber_record* fiber = running_fiber(this_thread());
     if (!fiber)
         throw_or_die(not_in_fiber(

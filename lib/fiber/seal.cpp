@@ -16,6 +16,7 @@ std::uint64_t mix(std::uint64_t before, const void* word) noexcept {
 // Also of the record's address: a block that was copied over another is none of its own. No secret: it finds accidents.
 std::uint64_t seal_of(const fiber_record& fiber) noexcept {
     const control_block& block = fiber.context;
+    written_by_assembly(&block, sizeof block);
     std::uint64_t seal = mix(0, &fiber);
 #if WEFT_SWITCH_NATIVE
     const bool resumer_waits = !(fiber.state & suspended);

@@ -91,7 +91,7 @@ private:
     }
 
     void (*work_)(jumping&);
-    weft::default_stack_allocator allocator_;
+    inline static weft::default_stack_allocator allocator_;
     weft::stack stack_;
     weft::context context_ = nullptr;
     bool ended_ = false;

@@ -71,6 +71,7 @@ WEFT_API void prepare(fiber_record& fiber, void* stack_top, const void* lowest, 
 
 /// The fiber, which has not run, gets floating-point control words of its own: for now a copy of the thread's.
 inline void give_own_fp(fiber_record& fiber) noexcept {
+    if constexpr (switch_keeps_fp) return;
     fiber.own_fp = true;
     fiber.fp = fp_state::read();
     fiber.state ^= plainly | but_for_fp;

@@ -1,10 +1,19 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
+#include <weft/detail/config.hpp>
+
 #include <cfenv>
 #include <cstdint>
 
 namespace weft::detail {
+
+/// Does the switch keep them with each stack already? Boost.Context's does on these processors.
+#if !WEFT_SWITCH_NATIVE && (defined(__x86_64__) || defined(__i386__))
+inline constexpr bool switch_keeps_fp = true;
+#else
+inline constexpr bool switch_keeps_fp = false;
+#endif
 
 /// The control words of floating point of one flow of control.
 struct fp_state {

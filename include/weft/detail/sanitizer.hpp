@@ -48,6 +48,13 @@ inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] st
 #endif
 }
 
+/// What assembly has written MemorySanitizer takes for uninitialized.
+inline void written_by_assembly([[maybe_unused]] const void* first, [[maybe_unused]] std::size_t size) noexcept {
+#if WEFT_MSAN
+    __msan_unpoison(first, size);
+#endif
+}
+
 /// As std::current_exception, whose result MemorySanitizer takes for uninitialized where the C++ runtime, as usual, is not
 /// instrumented.
 inline std::exception_ptr exception_in_hand() noexcept {
