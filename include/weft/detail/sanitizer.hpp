@@ -21,6 +21,7 @@
 #    include <sanitizer/tsan_interface.h>
 #endif
 #if WEFT_VALGRIND
+#    include <valgrind/memcheck.h>
 #    include <valgrind/valgrind.h>
 #endif
 
@@ -37,6 +38,7 @@ struct stack_bounds {
 
 /// `size` bytes from `lowest` become a stack. Frames that were left there and never returned (of an abandoned context, or
 /// of one that was unmapped since) have poisoned AddressSanitizer's shadow of them, and HWAddressSanitizer still tags them.
+/// To Valgrind what lies below a stack pointer that has been is nobody's.
 inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] std::size_t size) noexcept {
 #if WEFT_ASAN
     ASAN_UNPOISON_MEMORY_REGION(lowest, size);
@@ -45,6 +47,9 @@ inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] st
     const auto from = (reinterpret_cast<std::uintptr_t>(lowest) + 15) & ~std::uintptr_t{15}; // a tag is of 16 bytes
     const auto to = (reinterpret_cast<std::uintptr_t>(lowest) + size) & ~std::uintptr_t{15};
     __hwasan_tag_memory(reinterpret_cast<const void*>(from), 0, to - from);
+#endif
+#if WEFT_VALGRIND
+    VALGRIND_MAKE_MEM_UNDEFINED(lowest, size);
 #endif
 }
 
