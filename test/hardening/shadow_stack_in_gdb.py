@@ -34,8 +34,8 @@ def answer(yes):
 
 def ends(yes):
     """Where it goes on from the question: "abort" or "main"."""
-    gdb.execute("tbreak main", to_string=True)
-    gdb.execute("tbreak abort", to_string=True)
+    gdb.execute("tbreak *main", to_string=True)  # not behind what gdb takes for its prologue
+    gdb.execute("tbreak *abort", to_string=True)
     answer(yes)
     gdb.execute("continue", to_string=True)
     return gdb.newest_frame().name()
