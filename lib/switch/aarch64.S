@@ -10,7 +10,8 @@
 // nothing else (AAPCS64 §6.1.1, §6.1.2): x19-x28, x29 (frame pointer), sp, and d8-d15, the low halves of v8-v15.
 // x30 (link register) holds the address to return to: `bl` put it there, no stack is involved.
 // Deliberately not saved: x0-x17, v0-v7, v16-v31, the upper halves of v8-v15 and the flags (any call may change them),
-// x18 (the platform's, not read or written here but for a shadow call stack), FPCR and FPSR (the thread's), TPIDR_EL0 (the thread pointer).
+// x18 (the platform's, not read or written here but for a shadow call stack), FPCR and FPSR (the thread's), TPIDR_EL0
+// (the thread pointer).
 //
 // transfer is two pointers, so it is passed and returned in x0 (from) and x1 (data) (AAPCS64 §6.8.2, §6.9).
 //

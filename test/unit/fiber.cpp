@@ -1616,13 +1616,14 @@ BOOST_AUTO_TEST_CASE(of_a_suspended_fiber) {
         [](fiber& f, fiber_ref) { fiber{[&f] { f.resume(); }}.resume(); },
     };
     for (const int began : {0, 1, 3}) // resumed so often before,
-        for (const int kind : {0, 1, 2, 3}) { // in a catch block or not, by a fiber or not
+        for (int kind = 0; kind < 8; ++kind) { // in a catch block or not, by a fiber or not, with its own fp_env or not
             const bool caught = kind & 1, by_fiber = kind & 2;
+            const auto fp = kind & 4 ? weft::fp_env::per_fiber : weft::fp_env::thread;
             for (const auto& way : ways) {
-                if (began == 0 && (kind != 0 || &way == &ways[1])) continue; // no context to unwind
+                if (began == 0 && (caught || by_fiber || &way == &ways[1])) continue; // no context to unwind
                 for (const std::size_t word : words_of_fiber) {
                     const weft_test::child_end end = in_child([&] {
-                        fiber f{weft::fiber_options{.name = "torn"}, [&](fiber_ref self) {
+                        fiber f{weft::fiber_options{.floating_point = fp, .name = "torn"}, [&](fiber_ref self) {
                                     for (;;)
                                         try {
                                             if (caught) throw 1;
