@@ -4,7 +4,8 @@
 #include <cstddef>
 #include <utility>
 
-// What the coroutines of the benchmarks do. `self.suspend()` gives control back to the resumer.
+// What the coroutines of the benchmarks do. `self.suspend()` gives control back to the resumer. run() is inlined into the
+// function that the library is given: it is that function's body, as if it had been written there.
 namespace bench {
 
 /// Calls `step` below `Depth` calls that are not inlined and not tail calls.
@@ -23,7 +24,7 @@ struct below {
 /// Suspends in a loop.
 struct flat {
     template <class Self>
-    static void run(Self& self) {
+    [[gnu::always_inline]] static void run(Self& self) {
         for (;;) self.suspend();
     }
 };
@@ -31,7 +32,7 @@ struct flat {
 /// Suspends in a loop below three calls.
 struct deep {
     template <class Self>
-    static void run(Self& self) {
+    [[gnu::always_inline]] static void run(Self& self) {
         auto loop = [&self] {
             for (;;) self.suspend();
         };
@@ -42,7 +43,7 @@ struct deep {
 /// Makes three calls, suspends, returns from them: so its returns come after calls that its resumer has made.
 struct returning {
     template <class Self>
-    static void run(Self& self) {
+    [[gnu::always_inline]] static void run(Self& self) {
         auto step = [&self] { self.suspend(); };
         for (;;) below<3>::call(step);
     }
@@ -51,7 +52,7 @@ struct returning {
 /// Suspends from 13 places in turn: no divisor of the 16 it is resumed from.
 struct many_sites {
     template <class Self>
-    static void run(Self& self) {
+    [[gnu::always_inline]] static void run(Self& self) {
         for (;;)
             [&self]<std::size_t... I>(std::index_sequence<I...>) {
                 ((static_cast<void>(I), self.suspend()), ...);

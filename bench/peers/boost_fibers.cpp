@@ -17,15 +17,18 @@ struct fibers : bench::boost_stacks {
     class coroutine {
     public:
         explicit coroutine(Stacks stacks)
-            : fiber_{boost::fibers::launch::post, std::allocator_arg, stacks, [this] {
-                         self s{stopping_};
+            : fiber_{boost::fibers::launch::post, std::allocator_arg, stacks, [] {
+                         self s;
                          try {
                              Body::run(s);
                          } catch (stop) {
                          }
-                     }} {}
+                     }} {
+            stopping = false;
+        }
+        // They end together: whoever waits for one lets all others run, so one by one they would run n * n times.
         ~coroutine() {
-            stopping_ = true;
+            stopping = true;
             fiber_.join();
         }
         [[gnu::always_inline]] void resume() { boost::this_fiber::yield(); }
@@ -33,14 +36,13 @@ struct fibers : bench::boost_stacks {
     private:
         struct stop {};
         struct self {
-            const bool& stopping;
             [[gnu::always_inline]] void suspend() {
                 boost::this_fiber::yield();
                 if (stopping) throw stop{};
             }
         };
 
-        bool stopping_ = false;
+        static inline bool stopping;
         boost::fibers::fiber fiber_;
     };
 };

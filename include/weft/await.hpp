@@ -32,7 +32,7 @@ WEFT_API driver& find_ambient_driver();
 /// The same. Mostly it drives the running fiber itself.
 WEFT_ALWAYS_INLINE driver& ambient_driver() {
     if (const fiber_record* const fiber = running_fiber(this_thread())) [[likely]]
-        if (auto* const d = static_cast<driver*>(fiber->driver); d && d->takes_foreign) [[likely]]
+        if (auto* const d = static_cast<driver*>(fiber->details->driver); d && d->takes_foreign) [[likely]]
             return *d;
     return find_ambient_driver();
 }

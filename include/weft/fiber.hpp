@@ -78,9 +78,9 @@ public:
     WEFT_ALWAYS_INLINE void suspend() const { detail::suspend(*fiber_); }
 
     /// What the fiber is called in reports and debuggers; "" if it has no name.
-    const char* name() const noexcept { return fiber_->name ? fiber_->name : ""; }
+    const char* name() const noexcept { return fiber_->details->name ? fiber_->details->name : ""; }
     /// Only the pointer is kept: to a string literal, or to what lives as long as the fiber.
-    void set_name(const char* name) const noexcept { fiber_->name = name; }
+    void set_name(const char* name) const noexcept { fiber_->details->name = name; }
 
     friend bool operator==(fiber_ref, fiber_ref) noexcept = default;
 
@@ -97,14 +97,14 @@ namespace detail {
 
 [[noreturn]] WEFT_API void throw_stack_too_small(std::size_t size, std::size_t needed);
 
-/// A fiber's record together with its body, and the allocator and the memory of the stack they lie on.
+/// What lies at the top of a fiber's stack: its details, its body, and the allocator and the memory of the stack.
 template <class Allocator, class Body>
-class fiber_frame final : public fiber_record {
+class fiber_frame final : public fiber_details {
 public:
     using stack_type = decltype(std::declval<Allocator&>().allocate());
 
     template <class Fn>
-    static fiber_record* create(Allocator allocator, Fn&& fn) {
+    static fiber_record& create(Allocator allocator, Fn&& fn) {
         const stack_type memory = allocator.allocate();
         const auto top = reinterpret_cast<std::uintptr_t>(memory.sp);
         const std::uintptr_t place = (top - sizeof(fiber_frame)) & ~(std::uintptr_t{alignof(fiber_frame)} - 1);
@@ -114,16 +114,19 @@ public:
             throw_stack_too_small(memory.size, top - place + least_room);
         }
         begin_stack(reinterpret_cast<void*>(lowest), memory.size);
-        fiber_frame* frame;
+        fiber_frame* frame = nullptr;
         WEFT_TRY {
             frame = new (reinterpret_cast<void*>(place)) fiber_frame(allocator, memory, std::forward<Fn>(fn));
+            return prepare(*frame, reinterpret_cast<void*>(lowest), operations_of);
         }
         WEFT_CATCH(...) {
+            if (frame) {
+                std::destroy_at(&frame->body_);
+                frame->~fiber_frame();
+            }
             give_back(allocator, memory);
             WEFT_RETHROW;
         }
-        prepare(*frame, frame, reinterpret_cast<void*>(lowest), operations_of);
-        return frame;
     }
 
 private:
@@ -140,8 +143,10 @@ private:
         : allocator_(allocator), memory_(memory), body_(std::forward<Fn>(fn)) {}
     ~fiber_frame() {}
 
+    static fiber_frame& of(const fiber_record& record) noexcept { return static_cast<fiber_frame&>(*record.details); }
+
     static void run(fiber_record& record) {
-        auto& frame = static_cast<fiber_frame&>(record);
+        fiber_frame& frame = of(record);
         const body_guard destroys_it{frame.body_};
         if constexpr (std::invocable<Body&, fiber_ref>)
             std::invoke(frame.body_, fiber_ref{record});
@@ -149,10 +154,10 @@ private:
             std::invoke(frame.body_);
     }
 
-    static void destroy_body(fiber_record& record) noexcept { std::destroy_at(&static_cast<fiber_frame&>(record).body_); }
+    static void destroy_body(fiber_record& record) noexcept { std::destroy_at(&of(record).body_); }
 
     static void release(fiber_record& record) noexcept {
-        auto& frame = static_cast<fiber_frame&>(record);
+        fiber_frame& frame = of(record);
         Allocator allocator = std::move(frame.allocator_);
         stack_type memory = frame.memory_;
         frame.~fiber_frame();
@@ -160,7 +165,7 @@ private:
     }
 
     static stack_bounds memory(const fiber_record& record) noexcept {
-        const stack_type& memory = static_cast<const fiber_frame&>(record).memory_;
+        const stack_type& memory = of(record).memory_;
         const std::size_t size = memory.size;
         return {static_cast<const std::byte*>(static_cast<void*>(memory.sp)) - size, size};
     }
@@ -206,7 +211,7 @@ public:
     template <stack_allocator Allocator, class Fn>
         requires fiber_body<std::decay_t<Fn>>
     fiber(std::allocator_arg_t, Allocator allocator, Fn&& fn)
-        : record_{detail::fiber_frame<Allocator, std::decay_t<Fn>>::create(std::move(allocator), std::forward<Fn>(fn))} {}
+        : record_{&detail::fiber_frame<Allocator, std::decay_t<Fn>>::create(std::move(allocator), std::forward<Fn>(fn))} {}
 
     /// The same two with options.
     template <class Fn>
@@ -218,7 +223,7 @@ public:
         requires fiber_body<std::decay_t<Fn>>
     fiber(std::allocator_arg_t, Allocator allocator, const fiber_options& options, Fn&& fn)
         : fiber(std::allocator_arg, std::move(allocator), std::forward<Fn>(fn)) {
-        record_->name = options.name;
+        record_->details->name = options.name;
         if (options.floating_point == fp_env::per_fiber) detail::give_own_fp(*record_);
     }
 

@@ -50,7 +50,7 @@ public:
 
 private:
     void pass(pointer v) {
-        fiber_->message = const_cast<std::remove_const_t<std::remove_pointer_t<pointer>>*>(v);
+        fiber_->details->message = const_cast<std::remove_const_t<std::remove_pointer_t<pointer>>*>(v);
         detail::suspend(*fiber_);
     }
 
@@ -80,7 +80,7 @@ public:
 
         /// The element that the body yielded, until the next ++.
         reference operator*() const noexcept {
-            return static_cast<reference>(*static_cast<pointer>(fiber_->message));
+            return static_cast<reference>(*static_cast<pointer>(fiber_->details->message));
         }
         /// Runs the body to its next value. \throws what leaves the body; the generator has ended then.
         /// \pre not at the end.

@@ -49,7 +49,8 @@ private:
 /// The size in bytes of the system's memory pages; every stack size is rounded up to a multiple of it.
 WEFT_API std::size_t page_size() noexcept;
 
-/// A usable size that makes 128 KiB together with its guard page.
+/// A usable size that makes 112 KiB together with its guard page and the one in which a pool shifts the top: with their
+/// page tables, a million suspended fibers then take 4.3 KiB each.
 WEFT_API std::size_t default_stack_size() noexcept;
 
 /// The least size in bytes that a stack may be asked for.

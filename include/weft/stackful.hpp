@@ -217,7 +217,7 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
         result.take([&]() -> result_type { return std::invoke(start.body, co, args...); });
     });
     self.body = &fiber_access::record(body);
-    self.body->driver = &self;
+    self.body->details->driver = &self;
     self.takes_foreign = adapter::available;
 
     [[maybe_unused]] bool stopped = false;

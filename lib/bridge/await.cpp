@@ -11,8 +11,8 @@ driver& find_ambient_driver() {
     if (!fiber)
         throw_or_die(not_in_fiber(
             "weft::await is called outside of a stackful body: call it below weft::stackful, or use co_await"));
-    for (; fiber; fiber = fiber->outer)
-        if (auto* const d = static_cast<driver*>(fiber->driver); d && d->takes_foreign) return *d;
+    for (; fiber; fiber = fiber->details->outer)
+        if (auto* const d = static_cast<driver*>(fiber->details->driver); d && d->takes_foreign) return *d;
     throw_or_die(not_in_fiber(
         "weft::await is called in a fiber that nothing can resume when the awaited operation completes: no "
         "stackful body is around it, or its coroutine type refuses operations of others (for an Asio "

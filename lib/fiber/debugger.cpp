@@ -6,20 +6,22 @@
 
 #include <cstddef>
 
+using weft::detail::fiber_details;
 using weft::detail::fiber_record;
 
 extern "C" constinit const weft::detail::debugger_layout weft_debugger_layout{
-    .version = 1,
+    .version = 2,
     .own_switch = WEFT_SWITCH_NATIVE,
-    .stack_lowest = offsetof(fiber_record, sanitizer.own.lowest),
-    .stack_size = offsetof(fiber_record, sanitizer.own.size),
+    .details = offsetof(fiber_record, details),
     .state = offsetof(fiber_record, state),
     .started = offsetof(fiber_record, started),
-    .inner = offsetof(fiber_record, inner),
-    .outer = offsetof(fiber_record, outer),
-    .driver = offsetof(fiber_record, driver),
-    .operations = offsetof(fiber_record, operations),
-    .name = offsetof(fiber_record, name),
+    .stack_lowest = offsetof(fiber_details, sanitizer.own.lowest),
+    .stack_size = offsetof(fiber_details, sanitizer.own.size),
+    .inner = offsetof(fiber_details, inner),
+    .outer = offsetof(fiber_details, outer),
+    .driver = offsetof(fiber_details, driver),
+    .operations = offsetof(fiber_details, operations),
+    .name = offsetof(fiber_details, name),
 #if WEFT_SWITCH_NATIVE
     .program_counter = offsetof(fiber_record, context.program_counter),
     .stack_pointer = offsetof(fiber_record, context.stack_pointer),

@@ -17,20 +17,21 @@
 
 namespace weft::detail {
 
-/// Byte offsets in a fiber_record and around it.
+/// Byte offsets in a fiber_record and in its fiber_details.
 struct debugger_layout {
     std::uint32_t version;
     std::uint32_t own_switch; // 1: saved contexts are weft's own, 0: Boost.Context's
-    std::uint32_t stack_lowest; // these two: their sum is the address of the record, as long as it lives
-    std::uint32_t stack_size;
-    std::uint32_t state; // of fiber_state
+    std::uint32_t details; // in the record; null where no fiber is
+    std::uint32_t state;   // of fiber_state
     std::uint32_t started;
+    std::uint32_t stack_lowest; // from here to `name` in the details; the sum of these two is their address
+    std::uint32_t stack_size;
     std::uint32_t inner;
     std::uint32_t outer;
     std::uint32_t driver;
     std::uint32_t operations;
     std::uint32_t name;
-    std::uint32_t program_counter;
+    std::uint32_t program_counter; // from here on in the record again
     std::uint32_t stack_pointer;
     std::uint32_t fiber_base_register;
     std::uint32_t fiber_frame_pointer;
@@ -39,17 +40,18 @@ struct debugger_layout {
     std::uint32_t driver_body; // in a driver
 };
 
-/// Where stack_pool's stacks lie.
-struct debugger_pools {
-    const void* list;   // the address of the pointer to the first pool
-    std::uint64_t next; // offsets: in a pool
-    std::uint64_t slot_size;
-    std::uint64_t arenas; // two pointers: from the first arena to the last one's end
-    std::uint64_t arena_lowest; // in an arena
-    std::uint64_t arena_begun;
-    std::uint64_t arena_size; // of an arena itself
+/// Where the records lie: in two lists of slabs, in each of which some have been handed out, from the second place on.
+struct debugger_records {
+    const void* with_room; // the addresses of the pointers to the first slab
+    const void* full;
+    std::uint64_t next; // offsets: in a slab
+    std::uint64_t begun;
+    std::uint64_t record_size;
 };
 
 } // namespace weft::detail
 
-extern "C" WEFT_API const weft::detail::debugger_layout weft_debugger_layout;
+extern "C" {
+WEFT_API extern const weft::detail::debugger_layout weft_debugger_layout;
+WEFT_API extern const weft::detail::debugger_records weft_debugger_records;
+}

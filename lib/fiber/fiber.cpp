@@ -4,6 +4,7 @@
 
 #include "debugger.h"
 #include "migration.h"
+#include "records.h"
 #include "stack_overflow.h"
 
 #include <weft/detail/throw_or_die.hpp>
@@ -47,22 +48,23 @@ WEFT_FOR_DEBUGGERS constinit const detail::debugger_layout* const for_debuggers 
 void fiber_main(void* argument) noexcept {
     auto& fiber = *static_cast<detail::fiber_record*>(argument);
     fiber.started = true;
-    detail::departure{}.back_in_fiber(fiber.sanitizer);
+    detail::departure{}.back_in_fiber(fiber.details->sanitizer);
     if constexpr (detail::seals_blocks) seal_block(fiber);
 #if WEFT_EXCEPTIONS
     try {
-        fiber.operations->run(fiber);
+        fiber.details->operations->run(fiber);
     } catch (const forced_unwind& unwind) {
-        if (!unwind.unwinds(fiber)) fiber.failure = detail::exception_in_hand(); // of an outer fiber: on to our resumer
+        if (!unwind.unwinds(fiber)) // of an outer fiber: on to our resumer
+            fiber.details->failure = detail::exception_in_hand();
     } catch (...) {
-        fiber.failure = detail::exception_in_hand();
+        fiber.details->failure = detail::exception_in_hand();
     }
 #else
-    fiber.operations->run(fiber);
+    fiber.details->operations->run(fiber);
 #endif
     open_block(fiber);
     fiber.state = detail::done;
-    detail::departure{}.to_resumer(fiber.sanitizer, true);
+    detail::departure{}.to_resumer(fiber.details->sanitizer, true);
     detail::switch_to_resumer(fiber.context);
     detail::fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
 }
@@ -75,12 +77,15 @@ not_in_fiber::~not_in_fiber() = default;
 namespace detail {
 
 inline namespace WEFT_CONTEXT_ABI {
-void prepare(fiber_record& fiber, void* stack_top, const void* lowest, const fiber_operations& operations) noexcept {
-    const auto size = static_cast<std::size_t>(static_cast<std::byte*>(stack_top) - static_cast<const std::byte*>(lowest));
-    fiber.operations = &operations;
-    fiber.sanitizer.create(lowest, size);
-    make_control_block(fiber.context, stack_top, size, &fiber_main, &fiber);
+fiber_record& prepare(fiber_details& details, const void* lowest, const fiber_operations& operations) {
+    const auto size = reinterpret_cast<std::uintptr_t>(&details) - reinterpret_cast<std::uintptr_t>(lowest);
+    fiber_record& fiber = *new (allocate_record()) fiber_record;
+    fiber.details = &details;
+    details.operations = &operations;
+    details.sanitizer.create(lowest, size);
+    make_control_block(fiber.context, &details, size, &fiber_main, &fiber);
     if constexpr (seals_blocks) seal_block(fiber);
+    return fiber;
 }
 } // namespace WEFT_CONTEXT_ABI
 
@@ -88,19 +93,19 @@ namespace {
 
 fiber_record& innermost(fiber_record& fiber) noexcept {
     fiber_record* last = &fiber;
-    while (last->inner) last = last->inner;
+    while (last->details->inner) last = last->details->inner;
     return *last;
 }
 
 // The control words of a fiber with its own, and of those that it has resumed, give way to their resumers', or come back:
 // while one runs, its record has those of its resumer.
 void enter_fp(fiber_record& fiber) noexcept {
-    for (fiber_record* f = &fiber; f; f = f->inner)
-        if (f->own_fp) f->fp = fp_state::exchange(f->fp);
+    for (fiber_record* f = &fiber; f; f = f->details->inner)
+        if (f->own_fp) f->details->fp = fp_state::exchange(f->details->fp);
 }
 void leave_fp(fiber_record& fiber) noexcept {
-    for (fiber_record* f = &innermost(fiber);; f = f->outer) {
-        if (f->own_fp) f->fp = fp_state::exchange(f->fp);
+    for (fiber_record* f = &innermost(fiber);; f = f->details->outer) {
+        if (f->own_fp) f->details->fp = fp_state::exchange(f->details->fp);
         if (f == &fiber) return;
     }
 }
@@ -123,33 +128,33 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     open_block(fiber);
     check_migration(fiber);
     if (outer) {
-        outer->inner = &fiber;
+        outer->details->inner = &fiber;
         outer->state |= has_inner;
     }
-    fiber.outer = outer;
-    fiber.state = running | and_unwinding | (fiber.inner ? has_inner : 0U);
+    fiber.details->outer = outer;
+    fiber.state = running | and_unwinding | (fiber.details->inner ? has_inner : 0U);
     set_running_fiber(thread, &last);
 
     const exception_state mine = exceptions_of(thread);
-    exceptions_of(thread) = std::exchange(fiber.exceptions, {});
+    exceptions_of(thread) = std::exchange(fiber.details->exceptions, {});
     enter_fp(fiber);
 
     departure d;
-    d.to_fiber(fiber.sanitizer, last.sanitizer);
+    d.to_fiber(fiber.details->sanitizer, last.details->sanitizer);
     switch_to_fiber(fiber.context);
     d.back_in_resumer();
 
     thread_state& now = this_thread();
     leave_fp(fiber);
-    fiber.exceptions = std::exchange(exceptions_of(now), mine);
+    fiber.details->exceptions = std::exchange(exceptions_of(now), mine);
     set_running_fiber(now, outer);
-    fiber.outer = nullptr;
+    fiber.details->outer = nullptr;
     if (outer) {
-        outer->inner = nullptr;
+        outer->details->inner = nullptr;
         outer->state &= ~std::uint32_t{has_inner};
     }
     if (fiber.state == done) return;
-    const bool not_plainly = fiber.inner || fiber.bindings || fiber.exceptions.any();
+    const bool not_plainly = fiber.details->inner || fiber.details->bindings || fiber.details->exceptions.any();
     note_thread(fiber);
     fiber.state = suspended | (not_plainly ? 0U : fiber.own_fp ? but_for_fp : plainly);
     if constexpr (seals_blocks) seal_block(fiber);
@@ -162,10 +167,10 @@ void run_with_own_fp(fiber_record& fiber) {
     if (fiber.state & sealed) open_block(fiber);
     set_running_fiber(thread, &fiber);
     fiber.state = running;
-    fiber.fp = fp_state::exchange(fiber.fp);
+    fiber.details->fp = fp_state::exchange(fiber.details->fp);
 
     departure d;
-    d.to_fiber(fiber.sanitizer, fiber.sanitizer);
+    d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
     switch_to_fiber(fiber.context);
     d.back_in_resumer();
 
@@ -173,7 +178,7 @@ void run_with_own_fp(fiber_record& fiber) {
     set_running_fiber(now, nullptr);
     if (fiber.state != running || busy(now)) [[unlikely]]
         return came_back_with_care(fiber);
-    fiber.fp = fp_state::exchange(fiber.fp);
+    fiber.details->fp = fp_state::exchange(fiber.details->fp);
     fiber.state = suspended | but_for_fp;
     if constexpr (seals_blocks) seal_block(fiber);
 }
@@ -182,34 +187,34 @@ void run_with_own_fp(fiber_record& fiber) {
 bool can_be_unwound(const fiber_record& fiber) noexcept {
     if (!WEFT_EXCEPTIONS) return false;
     const fiber_record* f = &fiber;
-    while (f && f->operations->unwinds) f = f->inner;
+    while (f && f->details->operations->unwinds) f = f->details->inner;
     return f == nullptr;
 }
 
 void rethrow_failure(fiber_record& fiber) {
-    if (fiber.failure) std::rethrow_exception(std::exchange(fiber.failure, nullptr));
+    if (fiber.details->failure) std::rethrow_exception(std::exchange(fiber.details->failure, nullptr));
 }
 
 // Runs one that is suspended plainly, in `outer`, where nobody is handling an exception.
 void run_in(fiber_record& outer, fiber_record& fiber) {
     thread_state& thread = this_thread();
     if (fiber.state & sealed) open_block(fiber);
-    outer.inner = &fiber;
+    outer.details->inner = &fiber;
     outer.state |= has_inner;
-    fiber.outer = &outer;
+    fiber.details->outer = &outer;
     set_running_fiber(thread, &fiber);
     fiber.state = running;
 
     departure d;
-    d.to_fiber(fiber.sanitizer, fiber.sanitizer);
+    d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
     switch_to_fiber(fiber.context);
     d.back_in_resumer();
 
     thread_state& now = this_thread();
     set_running_fiber(now, &outer);
-    outer.inner = nullptr;
+    outer.details->inner = nullptr;
     outer.state &= ~std::uint32_t{has_inner};
-    fiber.outer = nullptr;
+    fiber.details->outer = nullptr;
     if (fiber.state != running || exceptions_of(now).any()) [[unlikely]]
         return came_back_with_care(fiber);
     fiber.state = suspended | plainly;
@@ -232,11 +237,12 @@ void resume_with_care(fiber_record& fiber) {
 }
 
 void came_back_with_care(fiber_record& fiber) {
+    if (fiber.state == done && !fiber.own_fp) return rethrow_failure(fiber); // a fiber that has ended has no inner one
     leave_fp(fiber);
     if (fiber.state == done) return rethrow_failure(fiber);
     thread_state& thread = this_thread();
     get_to_know(thread);
-    fiber.exceptions = std::exchange(exceptions_of(thread), {});
+    fiber.details->exceptions = std::exchange(exceptions_of(thread), {});
     note_thread(fiber);
     fiber.state = suspended; // and not plainly: it holds an exception, another fiber, or what belongs to this thread
     if constexpr (seals_blocks) seal_block(fiber);
@@ -260,15 +266,14 @@ void destroy(fiber_record& fiber) noexcept {
                       "weft itself was compiled without exceptions; resume it to its end first");
             run(fiber, unwinding); // to the end: then no suspension gives control back
         } else {
-            fiber.operations->destroy_body(fiber);
+            fiber.details->operations->destroy_body(fiber);
         }
     } else if (fiber.state != done) {
         fatal("weft: a running fiber was destroyed: destroy it from outside, after it has suspended or ended");
     }
-    fiber.sanitizer.destroy();
-    // Debuggers know a record by the stack it names. Volatile, as nobody else reads what is about to be destroyed.
-    *const_cast<const void* volatile*>(&fiber.sanitizer.own.lowest) = nullptr;
-    fiber.operations->release(fiber);
+    fiber.details->sanitizer.destroy();
+    fiber.details->operations->release(fiber);
+    free_record(fiber);
 }
 
 void throw_not_resumable(const fiber_record* fiber) {

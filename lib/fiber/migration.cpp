@@ -46,10 +46,10 @@ namespace detail {
 thread_binding::thread_binding(const char* held) noexcept
     : held_(held), thread_(this_thread_number()), fiber_(running_fiber(this_thread())) {
     if (!fiber_) return;
-    link_ = &fiber_->bindings;
-    next_ = fiber_->bindings;
+    link_ = &fiber_->details->bindings;
+    next_ = fiber_->details->bindings;
     if (next_) next_->link_ = &next_;
-    fiber_->bindings = this;
+    fiber_->details->bindings = this;
     fiber_->state |= bound;
 }
 
@@ -57,22 +57,22 @@ thread_binding::~thread_binding() {
     if (!fiber_) return;
     *link_ = next_;
     if (next_) next_->link_ = link_;
-    if (!fiber_->bindings) fiber_->state &= ~std::uint32_t{bound};
+    if (!fiber_->details->bindings) fiber_->state &= ~std::uint32_t{bound};
 }
 
 void check_migration(fiber_record& fiber) noexcept {
-    for (fiber_record* f = &fiber; f; f = f->inner)
-        for (const thread_binding* b = f->bindings; b; b = b->next())
+    for (fiber_record* f = &fiber; f; f = f->details->inner)
+        for (const thread_binding* b = f->details->bindings; b; b = b->next())
             if (b->thread() != this_thread_number()) report(migration_report::reason::bound_to_thread, *f, b->held());
 #if !defined(NDEBUG)
-    if (fiber.exceptions.caught && fiber.left != this_thread_number())
+    if (fiber.details->exceptions.caught && fiber.details->left != this_thread_number())
         report(migration_report::reason::caught_exception, fiber, "a caught exception");
 #endif
 }
 
 void note_thread([[maybe_unused]] fiber_record& fiber) noexcept {
 #if !defined(NDEBUG)
-    if (fiber.exceptions.caught) fiber.left = this_thread_number();
+    if (fiber.details->exceptions.caught) fiber.details->left = this_thread_number();
 #endif
 }
 

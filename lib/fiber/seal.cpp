@@ -32,20 +32,20 @@ std::uint64_t seal_of(const fiber_record& fiber) noexcept {
 } // namespace
 
 void seal_block(fiber_record& fiber) noexcept {
-    fiber.seal = seal_of(fiber);
+    fiber.details->seal = seal_of(fiber);
     fiber.state |= sealed;
 }
 
 void open_block(fiber_record& fiber) noexcept {
     if (!(fiber.state & sealed)) return;
-    if (fiber.seal != seal_of(fiber)) {
+    if (fiber.details->seal != seal_of(fiber)) {
         const bool resumer_waits = !(fiber.state & suspended);
-        const auto* lowest = static_cast<const std::byte*>(fiber.sanitizer.own.lowest);
+        const auto* lowest = static_cast<const std::byte*>(fiber.details->sanitizer.own.lowest);
         std::fprintf(stderr,
                      "weft: the context of %s fiber \"%s\" (stack %p to %p) was overwritten while it waited: look for "
                      "writes beyond the end of an array in the fiber's body, or through a pointer to what is gone\n",
-                     resumer_waits ? "what resumed" : "the suspended", fiber.name ? fiber.name : "",
-                     static_cast<const void*>(lowest), static_cast<const void*>(lowest + fiber.sanitizer.own.size));
+                     resumer_waits ? "what resumed" : "the suspended", fiber.details->name ? fiber.details->name : "",
+                     static_cast<const void*>(lowest), static_cast<const void*>(lowest + fiber.details->sanitizer.own.size));
         std::abort();
     }
     fiber.state &= ~std::uint32_t{sealed};

@@ -59,11 +59,11 @@ private:
     std::size_t size_ = 0;
 };
 
-// How much of `stack` has been used, on which `record` lies; 0 if that is not known.
-std::size_t used_of(const detail::stack_bounds& stack, const void* record) noexcept {
+// How much of `stack` has been used, on which `touched` lies; 0 if that is not known.
+std::size_t used_of(const detail::stack_bounds& stack, const void* touched) noexcept {
     const auto* const lowest = static_cast<const std::byte*>(stack.lowest);
-    const std::byte* const touched = lowest_touched(lowest, record);
-    return touched ? static_cast<std::size_t>(lowest + stack.size - touched) : 0;
+    const std::byte* const end = lowest_touched(lowest, touched);
+    return end ? static_cast<std::size_t>(lowest + stack.size - end) : 0;
 }
 
 std::uintptr_t stack_pointer([[maybe_unused]] const void* context) noexcept {
@@ -101,9 +101,10 @@ void report(const detail::stack_bounds& stack, std::size_t used, const char* who
 void report_if_overflow(const siginfo_t& info, const void* context) noexcept {
     const detail::thread_state& thread = detail::this_thread();
     if (const detail::fiber_record* const fiber = running_fiber(thread)) {
-        const detail::stack_bounds stack = fiber->operations->memory(*fiber);
+        const detail::fiber_details& details = *fiber->details;
+        const detail::stack_bounds stack = details.operations->memory(*fiber);
         if (is_overflow(stack, info.si_addr, context))
-            report(stack, used_of(stack, fiber), fiber->name ? "the fiber" : "a fiber without a name", fiber->name,
+            report(stack, used_of(stack, &details), details.name ? "the fiber" : "a fiber without a name", details.name,
                    info.si_addr);
     } else if (thread.context && is_overflow(*thread.context, info.si_addr, context)) {
         report(*thread.context, used_of(*thread.context, thread.context), "a fiber_context", nullptr, info.si_addr);
@@ -234,7 +235,7 @@ void report_stack_overflow() {
 
 std::size_t stack_usage(fiber_ref fiber) {
     const detail::fiber_record& record = detail::fiber_access::record(fiber);
-    if (const std::size_t used = used_of(record.operations->memory(record), &record)) return used;
+    if (const std::size_t used = used_of(record.details->operations->memory(record), record.details)) return used;
     detail::throw_or_die(
         std::system_error(errno, std::generic_category(),
                           "weft: the system does not say which pages are in use: mount /proc, or allow mincore"));

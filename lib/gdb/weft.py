@@ -1,7 +1,7 @@
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 """Fibers of weft in gdb, of a live process or a core file:
 
-    info weft-fibers [-all]     every fiber on a stack of a stack_pool; with -all, on any memory of the process
+    info weft-fibers            every fiber
     weft-backtrace FIBER|all    where it is, who resumed it, which coroutine drives it, who awaits that, and so on
 
 FIBER is a number of the list, an address, or an expression of type weft::fiber, weft::fiber_ref or weft::generator.
@@ -9,16 +9,15 @@ Works without debug information, as long as there are symbols. The first part kn
 too.
 """
 
-import array
 import re
 import struct
 
-# The members of weft::detail::debugger_layout and debugger_pools, see lib/fiber/debugger.h.
-LAYOUT = ("version own_switch lowest size state started inner outer driver operations name pc sp fiber_base "
+# The members of weft::detail::debugger_layout and debugger_records, see lib/fiber/debugger.h.
+LAYOUT = ("version own_switch details state started lowest size inner outer driver operations name pc sp fiber_base "
           "fiber_frame resumer_base resumer_frame driver_body").split()
-POOLS = "list next slot_size arenas arena_lowest arena_begun arena_size".split()
-SUSPENDED, DONE, SET_ASIDE, ALL_STATES = 1, 2, 16, 0x800000ff
-SLOT_TOP = 16384  # bytes at the end of a pooled stack in which its fiber's record is looked for
+RECORDS = "with_room full next begun record_size".split()
+SUSPENDED, DONE, SET_ASIDE = 1, 2, 16
+MOST_SLABS = MOST_RECORDS = 65536  # in a list, and in a slab: there are more only if memory was overwritten
 # As GCC and Clang call the function that resumes a coroutine.
 RESUMES = re.compile(r"( \[clone \.(actor|resume)\]| \(\.(actor|resume)\)|\.(actor|resume))$")
 # What is weft's or the standard library's. With little debug information names have no namespace: then weft's are known by
@@ -39,18 +38,17 @@ class Problem(Exception):
 
 
 class Fiber:
-    """A fiber_record, as it was when it was read."""
+    """A fiber_record and its fiber_details, as they were when they were read."""
 
     def __init__(self, program, address):
         self.address = address
-        for member, kind in (("lowest", "Q"), ("size", "Q"), ("state", "I"), ("started", "?"), ("inner", "Q"),
-                             ("outer", "Q"), ("driver", "Q"), ("operations", "Q"), ("name", "Q")):
-            setattr(self, member, program.number(address + program.layout[member], kind))
-        self.name = program.text(self.name)
+        self.details, self.state, self.started = program.members(address, details="Q", state="I", started="?")
+        self.lowest, self.size, self.inner, self.outer, self.driver, self.operations, name = program.members(
+            self.details, lowest="Q", size="Q", inner="Q", outer="Q", driver="Q", operations="Q", name="Q")
+        self.name = program.text(name)
 
     def alive(self):
-        return (self.lowest and self.lowest + self.size == self.address and self.operations and
-                self.state & ALL_STATES == self.state)
+        return self.lowest + self.size == self.details and self.operations
 
 
 class Program:
@@ -58,33 +56,47 @@ class Program:
 
     def __init__(self, target):
         self.target = target
-        table = target.symbol("weft_debugger_layout")
-        data = table and target.read(table, 4 * len(LAYOUT))
-        if not data:
-            raise Problem("weft: no fibers here: the program does not use weft, is stripped, or has not started")
-        self.layout = dict(zip(LAYOUT, struct.unpack(f"<{len(LAYOUT)}I", data)))
-        if self.layout["version"] != 1:
+        if self.table("weft_debugger_layout", LAYOUT[:1], "I")["version"] != 2:
             raise Problem("weft: this script is of another version than the library in the program")
+        self.layout = self.table("weft_debugger_layout", LAYOUT, "I")
+        self.slabs = self.table("weft_debugger_records", RECORDS, "Q")
         self.known = {}
         self.drivers = None
 
-    def number(self, address, kind="Q"):
-        data = self.target.read(address, struct.calcsize(kind))
-        return struct.unpack("<" + kind, data)[0] if data else 0
+    def table(self, name, members, kind):
+        address = self.target.symbol(name)
+        data = address and self.read(address, struct.calcsize(kind) * len(members))
+        if not data:
+            raise Problem("weft: no fibers here: the program does not use weft, is stripped, or has not started")
+        return dict(zip(members, struct.unpack(f"<{len(members)}{kind}", data)))
+
+    def read(self, address, size):
+        """All of it, or None."""
+        return self.target.read(address, size) if size and 0 < address < (1 << 64) - size else None
+
+    def number(self, address):
+        data = self.read(address, 8)
+        return struct.unpack("<Q", data)[0] if data else 0
+
+    def members(self, base, **kinds):
+        """Of a record or its details; zeros where they cannot be read."""
+        end = max(self.layout[member] + struct.calcsize(kind) for member, kind in kinds.items())
+        data = self.read(base, end) or bytes(end)
+        return [struct.unpack_from("<" + kind, data, self.layout[member])[0] for member, kind in kinds.items()]
 
     def memory(self, address, size):
         """Pages that cannot be read, such as guards, count as zeros."""
-        data = self.target.read(address, size)
+        data = self.read(address, size)
         if data is None and size <= 4096:
             return bytes(size)
         edges = [address, *range((address | 4095) + 1, address + size, 4096), address + size]
-        return data or b"".join(self.memory(a, b - a) for a, b in zip(edges, edges[1:]))
+        return b"".join(self.memory(a, b - a) for a, b in zip(edges, edges[1:])) if data is None else data
 
     def text(self, address):
         """The string at an address, or what can be read of its first 80 bytes."""
         data = b""
         while address and len(data) < 80 and b"\0" not in data:
-            part = self.target.read(address + len(data), 8 - (address + len(data)) % 8)
+            part = self.read(address + len(data), 8 - (address + len(data)) % 8)
             if not part:
                 break
             data += part
@@ -97,66 +109,44 @@ class Program:
             self.known[address] = fiber if fiber and fiber.alive() else None
         return self.known[address]
 
-    def search(self, first, end):
-        """Finds the records in a piece of memory: they lie at multiples of 64 and name themselves, see alive()."""
-        step = 1 << 20
-        first = (first + 63) & ~63
-        for chunk in range(first, end, step):
-            words = array.array("Q", self.memory(chunk, min(step, end - chunk) // 64 * 64))
-            place = self.layout["lowest"] // 8
-            skipped, place = place // 8, place % 8  # `lowest` lies whole lines beyond the beginning of its record
-            sizes = words[place + 1::8]
-            for line, lowest in enumerate(words[place::8]):
-                address = chunk + 64 * (line - skipped)
-                if lowest and lowest + sizes[line] == address and self.fiber(address):
-                    yield address
+    def records(self):
+        """The addresses of the records in which there seems to be a fiber."""
+        size = self.slabs["record_size"]
+        for first in (self.slabs["with_room"], self.slabs["full"]):
+            slab, passed = self.number(first), set()
+            while slab and slab not in passed and len(passed) < MOST_SLABS:
+                passed.add(slab)
+                begun = self.number(slab + self.slabs["begun"])
+                begun = begun if begun <= MOST_RECORDS else 0
+                data = self.memory(slab + size, begun * size)
+                for place in range(0, begun * size, size):
+                    if struct.unpack_from("<Q", data, place + self.layout["details"])[0]:
+                        yield slab + size + place
+                slab = self.number(slab + self.slabs["next"])
 
-    def slots(self):
-        """The stacks of all pools that have ever been used: (first, end)"""
-        table = self.target.symbol("weft_debugger_pools")
-        if not table:
-            return
-        data = self.target.read(table, 8 * len(POOLS))
-        at = dict(zip(POOLS, struct.unpack(f"<{len(POOLS)}Q", data)))
-        pool = self.number(at["list"])
-        while pool:
-            size = self.number(pool + at["slot_size"])
-            arena, end = self.number(pool + at["arenas"]), self.number(pool + at["arenas"] + 8)
-            for arena in range(arena, end, at["arena_size"]):
-                lowest = self.number(arena + at["arena_lowest"])
-                for slot in range(self.number(arena + at["arena_begun"])):
-                    yield lowest + slot * size, lowest + (slot + 1) * size
-            pool = self.number(pool + at["next"])
-
-    def fibers(self, everywhere=False):
-        found = set()
-        for first, end in self.slots():
-            found.update(self.search(max(first, end - SLOT_TOP), end))
-        if everywhere:
-            for first, end in self.target.writable():
-                found.update(self.search(first, end))
-        for address in list(found):
-            fiber = self.fiber(address)
-            found.update(a for a in (fiber.inner, fiber.outer) if self.fiber(a))
-        return [self.fiber(address) for address in sorted(found)]
+    def fibers(self):
+        return [fiber for address in sorted(set(self.records())) if (fiber := self.fiber(address))]
 
     # Where a fiber is. Of those that have resumed each other only the outermost is marked as suspended, and its block
     # holds the innermost; the block of any other holds where its resumer waits for it.
 
-    def outermost(self, fiber):
-        while self.fiber(fiber.outer):
-            fiber = self.fiber(fiber.outer)
+    def last(self, fiber, neighbour):
+        passed = set()
+        while fiber.address not in passed and self.fiber(getattr(fiber, neighbour)):
+            passed.add(fiber.address)
+            fiber = self.fiber(getattr(fiber, neighbour))
         return fiber
 
+    def outermost(self, fiber):
+        return self.last(fiber, "outer")
+
     def innermost(self, fiber):
-        while self.fiber(fiber.inner):
-            fiber = self.fiber(fiber.inner)
-        return fiber
+        return self.last(fiber, "inner")
 
     def thread(self, fiber):
         """The thread that runs this very fiber, not one it has resumed: its label, or None."""
         for label, sp in self.target.stack_pointers().items():
-            if fiber.lowest <= sp < fiber.address:
+            if fiber.lowest <= sp < fiber.details:
                 return label
         return None
 
@@ -288,7 +278,7 @@ def listing(program, fibers, where):
     for number, fiber in enumerate(fibers, 1):
         name = f'"{fiber.name}" ' if fiber.name else ""
         place = where(fiber)
-        yield (f"{number:<4} {fiber.address:#x}  {fiber.lowest:#x}-{fiber.address:#x}  {name}{program.state(fiber)}" +
+        yield (f"{number:<4} {fiber.address:#x}  {fiber.lowest:#x}-{fiber.details:#x}  {name}{program.state(fiber)}" +
                (f" in {place}" if place else ""))
 
 
@@ -336,8 +326,8 @@ if gdb:
 
         def read(self, address, size):
             try:
-                return bytes(gdb.selected_inferior().read_memory(address, size)) if size else b""
-            except (gdb.MemoryError, OverflowError):
+                return bytes(gdb.selected_inferior().read_memory(address, size))
+            except gdb.error:
                 return None
 
         def function(self, address):
@@ -351,18 +341,6 @@ if gdb:
         def code(self, pc):
             """Without the signature that it may have on AArch64."""
             return pc & ((1 << 48) - 1) if self.arm else pc
-
-        def writable(self):
-            try:
-                said = gdb.execute("info proc mappings", to_string=True)
-            except gdb.error:
-                said = ""
-            ranges = re.findall(r"^\s*0x(\w+)\s+0x(\w+)\s+0x\w+\s+0x\w+\s+rw.p", said, re.M)
-            if not ranges:  # of a core file
-                ranges = re.findall(r"^\s*0x(\w+) - 0x(\w+) is load", gdb.execute("info files", to_string=True), re.M)
-            if not ranges:
-                raise Problem("weft: this target does not tell its mappings: only the stacks of pools can be searched")
-            return [(int(first, 16), int(end, 16)) for first, end in ranges]
 
         def stack_pointers(self):
             if self.pointers is None:
@@ -521,12 +499,12 @@ if gdb:
                 raise gdb.GdbError(str(problem)) from None
 
     class InfoFibers(Command):
-        """List the fibers of weft on the stacks of its pools; with -all, those on any memory of the process."""
+        """List the fibers of weft."""
 
         def run(self, session, argument):
-            if argument not in ("", "-all"):
-                raise Problem("info weft-fibers takes -all or nothing")
-            fibers = session.fibers(everywhere=argument == "-all")
+            if argument:
+                raise Problem("info weft-fibers takes no argument")
+            fibers = session.fibers()
             Command.numbered = [f.address for f in fibers]
             return listing(session, fibers, session.where)
 
@@ -550,7 +528,7 @@ FIBER is a number of the last `info weft-fibers`, an address, or an expression o
                 address = Command.numbered[address - 1]
             fiber = session.fiber(address)
             if not fiber:
-                raise Problem(f"weft: there is no fiber at {address:#x}: see info weft-fibers -all")
+                raise Problem(f"weft: there is no fiber at {address:#x}: see info weft-fibers")
             return fiber
 
     def record_of(value):

@@ -1,7 +1,7 @@
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 """Fibers of weft in lldb, of a live process or a core file, after `command script import weft_lldb.py`:
 
-    weft-fibers [-all]          every fiber on a stack of a stack_pool; with -all, on any memory of the process
+    weft-fibers                 every fiber
     weft-backtrace FIBER|all    where it is, who resumed it, which coroutine drives it, who awaits that, and so on
 
 FIBER is a number of the list, an address, or an expression of type weft::fiber or weft::fiber_ref. Needs weft.py beside
@@ -87,14 +87,6 @@ class LldbTarget:
 
     def code(self, pc):
         return pc & ((1 << 48) - 1) if self.target.triple.startswith(("aarch64", "arm64")) else pc
-
-    def writable(self):
-        regions = self.process.GetMemoryRegions()
-        region = lldb.SBMemoryRegionInfo()
-        for i in range(regions.GetSize()):
-            regions.GetMemoryRegionAtIndex(i, region)
-            if region.IsReadable() and region.IsWritable():
-                yield region.GetRegionBase(), region.GetRegionEnd()
 
     def stack_pointers(self):
         return {thread.GetIndexID(): thread.GetFrameAtIndex(0).GetSP() for thread in self.process
@@ -210,9 +202,9 @@ def command(run):
 
 @command
 def fibers(session, argument):
-    if argument not in ("", "-all"):
-        raise weft.Problem("weft-fibers takes -all or nothing")
-    found = session.fibers(everywhere=argument == "-all")
+    if argument:
+        raise weft.Problem("weft-fibers takes no argument")
+    found = session.fibers()
     lldb.weft_numbered = [f.address for f in found]
     places = session.places(found)
     return weft.listing(session, found, lambda fiber: places.get(fiber.address, ""))
@@ -240,7 +232,7 @@ def named(session, argument):
         address = lldb.weft_numbered[address - 1]
     fiber = session.fiber(address)
     if not fiber:
-        raise weft.Problem(f"weft: there is no fiber at {address:#x}: see weft-fibers -all")
+        raise weft.Problem(f"weft: there is no fiber at {address:#x}: see weft-fibers")
     return fiber
 
 

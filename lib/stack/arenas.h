@@ -28,13 +28,6 @@ public:
     /// Unmaps the arenas no stack of which is in use.
     void trim() noexcept;
 
-    /// Byte offsets, for debuggers.
-    struct layout {
-        std::size_t slot, arenas; // in this
-        std::size_t lowest, begun, size; // in one of the arenas, and its own size
-    };
-    static consteval layout layout_of() noexcept;
-
 private:
     struct arena {
         std::byte* lowest;
@@ -54,10 +47,5 @@ private:
     std::vector<std::byte*> closed_; // slots that were in use; room for all, so that giving one back needs no memory
     std::byte* growing_ = nullptr;  // the arena whose slots have not all been begun
 };
-
-consteval arenas::layout arenas::layout_of() noexcept {
-    return {offsetof(arenas, slot_), offsetof(arenas, arenas_), offsetof(arena, lowest), offsetof(arena, begun),
-            sizeof(arena)};
-}
 
 } // namespace weft

@@ -109,7 +109,7 @@ std::size_t page_size() noexcept {
 }
 
 std::size_t default_stack_size() noexcept {
-    return std::size_t{128} * 1024 - (page_size() < 65536 ? page_size() : 0);
+    return page_size() < 65536 ? std::size_t{112} * 1024 - 2 * page_size() : std::size_t{128} * 1024;
 }
 
 guard_method guards() noexcept {

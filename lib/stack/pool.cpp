@@ -1,6 +1,5 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-#include "../fiber/debugger.h"
 #include "arenas.h"
 
 #include <weft/detail/throw_or_die.hpp>
@@ -79,26 +78,10 @@ struct [[gnu::visibility("hidden")]] stack_pool::state {
     static constinit std::mutex list_mutex;
     static constinit state* list;
     state* next_pool = nullptr;
-
-#if defined(__APPLE__)
-    [[gnu::visibility("default")]] static const detail::debugger_pools for_debuggers asm("_weft_debugger_pools");
-#else
-    [[gnu::visibility("default")]] static const detail::debugger_pools for_debuggers asm("weft_debugger_pools");
-#endif
 };
 
 constinit std::mutex stack_pool::state::list_mutex;
 constinit stack_pool::state* stack_pool::state::list = nullptr;
-
-WEFT_FOR_DEBUGGERS constinit const detail::debugger_pools stack_pool::state::for_debuggers{
-    .list = &list,
-    .next = offsetof(state, next_pool),
-    .slot_size = offsetof(state, source) + arenas::layout_of().slot,
-    .arenas = offsetof(state, source) + arenas::layout_of().arenas,
-    .arena_lowest = arenas::layout_of().lowest,
-    .arena_begun = arenas::layout_of().begun,
-    .arena_size = arenas::layout_of().size,
-};
 
 stack_pool::state::state(std::size_t size, std::size_t retained_stacks) : source{size}, retained{retained_stacks} {
     static const int registered = ::pthread_atfork(&lock_all, &unlock_all, &unlock_all);

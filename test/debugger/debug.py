@@ -61,6 +61,7 @@ def main():
     parser.add_argument("--lldb", help="use this lldb instead of gdb")
     parser.add_argument("--script", help="lib/gdb/weft.py to source; without it gdb must find it by itself")
     parser.add_argument("--core", action="store_true", help="look at a core file instead of a process")
+    parser.add_argument("--many", action="store_true", help="look at thousands of fibers")
     parser.add_argument("--strip", metavar="OBJCOPY", help="remove the debug information with it first")
     parser.add_argument("--boost", action="store_true", help="the program runs on Boost.Context's switch")
     parser.add_argument("--emulator", nargs=argparse.REMAINDER, default=[])
@@ -72,7 +73,7 @@ def main():
             program = shutil.copy(program, folder)
             subprocess.run([arguments.strip, "--strip-debug", "--keep-section=.debug_gdb_scripts", program], check=True)
         environment = dict(os.environ, LC_ALL="C", WEFT_DEBUG_INFO="0" if arguments.strip else "1",
-                           WEFT_BOOST="1" if arguments.boost else "0")
+                           WEFT_BOOST="1" if arguments.boost else "0", WEFT_MANY="1" if arguments.many else "0")
         if arguments.script:
             environment["WEFT_SCRIPT"] = arguments.script
         if arguments.core:

@@ -1,18 +1,22 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// Fibers in every state, for a debugger to look at when look_here() is called; see checks.py. With an argument the
-// program aborts there, for a core file. What is looked for in backtraces has external linkage and a name without
-// parameters, and is found without debug information, too.
+// Fibers in every state, for a debugger to look at when look_here() is called; see checks.py. With the argument `abort`
+// the program aborts there, for a core file; with `many` there are thousands of fibers instead. What is looked for in
+// backtraces has external linkage and a name without parameters, and is found without debug information, too.
 
 #include <weft/fiber.hpp>
 #include <weft/generator.hpp>
+#include <weft/stack.hpp>
 #include <weft/stackful.hpp>
 #include <weft/task.hpp>
 
+#include <array>
 #include <atomic>
 #include <coroutine>
 #include <csignal>
+#include <cstddef>
 #include <optional>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -133,10 +137,33 @@ detached start(weft::task<>& t) {
     co_await t;
 }
 
+/// For one fiber.
+struct static_stack {
+    static weft::stack allocate() noexcept {
+        alignas(16) static std::byte memory[128 * 1024];
+        return {sizeof memory, memory + sizeof memory};
+    }
+    static void deallocate(weft::stack&) noexcept {}
+};
+
+// Enough for several slabs of records; then every tenth of them is destroyed.
+void look_at_many() {
+    std::vector<weft::fiber> many;
+    for (int i = 0; i != 9000; ++i) many.emplace_back(weft::fiber_options{.name = "many"}, [] {});
+    look_here();
+    for (std::size_t i = 0; i < many.size(); i += 10) many[i] = {};
+    look_here();
+}
+
 } // namespace
 
-int main(int argc, char**) {
-    wants_core = argc > 1;
+int main(int argc, char** argv) {
+    const std::string_view wanted = argc > 1 ? argv[1] : "";
+    wants_core = wanted == "abort";
+    if (wanted == "many") {
+        look_at_many();
+        return 0;
+    }
     using weft::fiber;
     using weft::fiber_options;
 
@@ -148,10 +175,15 @@ int main(int argc, char**) {
     ended.resume();
     fiber guarded{std::allocator_arg, weft::guarded_stack{}, fiber_options{.name = "guarded"}, [] { calls_parks(); }};
     guarded.resume();
+    fiber large{fiber_options{.name = "large"}, [captured = std::array<char, 24 * 1024>{}] {
+                    asm volatile("" : : "r"(&captured) : "memory");
+                    calls_parks();
+                }};
+    large.resume();
 
     fiber outer{fiber_options{.name = "outer"}, [](weft::fiber_ref self) {
                     fiber inner{std::allocator_arg, weft::guarded_stack{}, fiber_options{.name = "inner"},
-                                [self] { suspends_outer(self); }}; // found by way of the outer one
+                                [self] { suspends_outer(self); }};
                     resumes_inner(inner);
                 }};
     outer.resume();
@@ -173,7 +205,7 @@ int main(int argc, char**) {
         stage.wait(0);
 
         fiber first{fiber_options{.name = "first"}, [] {
-                        fiber last{fiber_options{.name = "last"}, [] {
+                        fiber last{std::allocator_arg, static_stack{}, fiber_options{.name = "last"}, [] {
                                        {
                                            fiber gone{fiber_options{.name = "gone"}, [] { calls_parks(); }};
                                            gone.resume();

@@ -5,6 +5,7 @@ a core file. Says WRONG where something is not as it must be."""
 import os
 import pathlib
 import re
+import struct
 import sys
 
 import gdb
@@ -17,6 +18,7 @@ from checks import check, check_backtrace, fibers
 CORE, STUB, SCRIPT = (os.environ.get("WEFT_" + name) for name in ("CORE", "STUB", "SCRIPT"))
 DEBUG_INFO = os.environ.get("WEFT_DEBUG_INFO") == "1"
 BOOST = os.environ.get("WEFT_BOOST") == "1"
+MANY = os.environ.get("WEFT_MANY") == "1"
 
 
 def told(command):
@@ -28,8 +30,8 @@ def told(command):
 
 def check_from_main():
     names = sorted(fibers())
-    check(names == ["", "ended", "first", "fresh", "inner", "inner body", "outer", "outer body", "parked"],
-          f"left: {names}")
+    left = ["", "ended", "fresh", "guarded", "inner", "large", "outer", "parked"]
+    check(names == sorted([*left, "first", "inner body", "outer body"]), f"left: {names}")
     if DEBUG_INFO:
         for argument, expected in (
                 ("parked", r'weft::fiber: 0x\w+ "parked", suspended'), ("empty", "weft::fiber: empty"),
@@ -43,7 +45,7 @@ def check_from_main():
         check("No symbol" in told("weft-backtrace nonsense"), "an expression that is none")
     gdb.execute("continue", to_string=True)
     names = sorted(fibers())
-    check(names == ["", "ended", "fresh", "inner", "outer", "parked"], f"left in the end: {names}")
+    check(names == left, f"left in the end: {names}")
     if DEBUG_INFO:
         check("weft::task<void>: empty" in told("print root"), told("print root"))
 
@@ -55,6 +57,49 @@ def check_boost():
     check("Boost.Context's switch" in told(f"weft-backtrace {found['parked'][0][0]}"), "the sentence about it")
 
 
+def check_many():
+    """Thousands in several slabs; then with overwritten memory."""
+    memory = gdb.selected_inferior()
+
+    def number(address, kind="Q"):
+        return struct.unpack(kind, memory.read_memory(address, struct.calcsize(kind)))[0]
+
+    def count():
+        return sum(map(len, fibers().values()))
+
+    check(count() == 9000, f"of 9000: {count()}")
+    table = int(gdb.parse_and_eval("(unsigned long)&weft_debugger_records"))
+    with_room, full, next_, begun, record_size = (number(table + 8 * i) for i in range(5))
+    first, last = number(full), number(number(full) + next_)
+    check(number(last + next_) == 0, "two slabs are full")
+    slab = number(last + begun)
+    table = int(gdb.parse_and_eval("(unsigned long)&weft_debugger_layout"))
+    details, stack_size, inner, outer, operations = (number(table + 4 * i, "I") for i in (2, 6, 7, 8, 10))
+    records = [first + record_size * (i + 1) for i in range(2)]
+    contents = [number(record + details) for record in records]
+
+    for left, *overwritten in (
+            (9000, (last + next_, first)), (9000, (last + next_, 8)), (9000 - slab, (first + next_, 8)),
+            (9000 - slab, (last + begun, 1 << 63)), (9000 - slab, (last + begun, 1 << 40)),
+            (2 * slab, (with_room, 8)), (2 * slab, (with_room, (1 << 64) - 8)),
+            (8999, (records[0] + details, 8)), (8999, (records[0] + details, (1 << 64) - 64)),
+            (8999, (contents[0] + stack_size, 64)), (8999, (contents[0] + operations, 0)),
+            (9000, (contents[0] + inner, records[1]), (contents[1] + inner, records[0])),
+            (9000, (contents[0] + outer, records[1]), (contents[1] + outer, records[0]))):
+        before = [(address, memory.read_memory(address, 8)) for address, _ in overwritten]
+        for address, value in overwritten:
+            memory.write_memory(address, struct.pack("Q", value))
+        found = count()
+        check(found == left, f"with {[hex(value) for _, value in overwritten]} written: {found}, not {left}")
+        check("Traceback" not in told(f"weft-backtrace {records[0]:#x}"), "a backtrace of what was overwritten")
+        for address, value in before:
+            memory.write_memory(address, value)
+
+    gdb.execute("continue", to_string=True)
+    check(count() == 8100, f"of 8100: {count()}")
+    gdb.execute("continue", to_string=True)
+
+
 def main():
     for setting in ("pagination off", "confirm off", "debuginfod enabled off", "width 0", "print thread-events off"):
         gdb.execute(f"set {setting}")
@@ -64,7 +109,7 @@ def main():
         check("there is no process" in told("info weft-fibers") or STUB, "before the start")
     if CORE:
         gdb.execute(f"core-file {CORE}", to_string=True)
-        checks.check_all(DEBUG_INFO, STUB, ("thread 2", "frame 1"), ("thread", "frame", "info registers"))
+        checks.check_all(DEBUG_INFO, ("thread 2", "frame 1"), ("thread", "frame", "info registers"))
         return
     gdb.execute("break look_here", to_string=True)
     gdb.execute("break look_from_main", to_string=True)
@@ -72,12 +117,15 @@ def main():
         gdb.execute(f"target remote {STUB}", to_string=True)
         gdb.execute("continue", to_string=True)
     else:
-        gdb.execute("run", to_string=True)
+        gdb.execute("run many" if MANY else "run", to_string=True)
+    if MANY:
+        check_many()
+        return
     if BOOST:
         check_boost()
         gdb.execute("kill")
         return
-    checks.check_all(DEBUG_INFO, STUB, ("thread 2", "frame 1"), ("thread", "frame", "info registers"))
+    checks.check_all(DEBUG_INFO, ("thread 2", "frame 1"), ("thread", "frame", "info registers"))
     gdb.execute("thread 1", to_string=True)
     gdb.execute("continue", to_string=True)
     check_from_main()

@@ -30,7 +30,7 @@ def main():
         told("breakpoint set --name look_here")
         told("process launch")
     # what is inlined into the innermost function is not always told apart
-    checks.check_all(debug_info == "1", False, ("thread select 2", "frame select 1"),
+    checks.check_all(debug_info == "1", ("thread select 2", "frame select 1"),
                      ("thread list", "frame info", "register read"), place=r" at .*\.[ch]pp:\d+")
     if not core:
         if debug_info == "1":

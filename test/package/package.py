@@ -178,8 +178,8 @@ class Package:
     @staticmethod
     def declared():
         """Names that headers declare WEFT_API: of all, and of functions."""
-        # the library's own: see weft/detail/thread_state.hpp, lib/fiber/debugger.h, lib/stack/pool.cpp
-        classes, functions = set(), {"weft_thread_state", "weft_debugger_layout", "weft_debugger_pools"}
+        # the library's own: see weft/detail/thread_state.hpp, lib/fiber/debugger.h
+        classes, functions = set(), {"weft_thread_state", "weft_debugger_layout", "weft_debugger_records"}
         for header in (ROOT / "include").rglob("*.hpp"):
             text = re.sub(r"^#.*", "", header.read_text(), flags=re.MULTILINE)
             classes |= set(re.findall(r"(?:class|struct) WEFT_API (\w+)", text))

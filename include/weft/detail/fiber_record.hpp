@@ -37,20 +37,27 @@ enum fiber_state : std::uint32_t {
 struct fiber_operations {
     void (*run)(fiber_record&);              // calls the body and destroys it; on the fiber's stack
     void (*destroy_body)(fiber_record&) noexcept; // of a fiber that never ran
-    void (*release)(fiber_record&) noexcept; // ends the record's life and gives its stack back; on another stack
+    void (*release)(fiber_record&) noexcept; // gives its stack back; on another one
     stack_bounds (*memory)(const fiber_record&) noexcept; // what its allocator gave it; async-signal-safe
     bool unwinds;                            // the body was compiled with exceptions
 };
 
-/// One fiber; lies at the top of its own stack. What every resume touches is in the first 64 bytes.
+struct fiber_details;
+
+/// One fiber: all that a plain resume touches. Records lie side by side, apart from the stacks, so that those of many fibers
+/// take few pages and few lines of the caches: a cold stack's page is fetched by the body that uses it, and by nobody else.
 struct alignas(64) fiber_record {
     control_block context; // the fiber's while it is suspended, its resumer's while it runs
+    fiber_details* details = nullptr; // of a fiber never null
     std::uint32_t state = suspended | plainly; // of fiber_state
     bool started = false;
-    bool own_fp = false;     // fp_env::per_fiber
-    void* message = nullptr; // what it says to its resumer: for generators and the bridge
+    bool own_fp = false; // fp_env::per_fiber
+};
 
-    const fiber_operations* operations = nullptr; // of a prepared fiber never null
+/// The rest of a fiber; lies at the top of its stack.
+struct alignas(64) fiber_details {
+    const fiber_operations* operations;
+    void* message = nullptr;       // what it says to its resumer: for generators
     fiber_record* inner = nullptr; // the fiber this one has resumed and that has not come back, if any
     fiber_record* outer = nullptr; // the fiber that resumed this one, if one did, until it comes back
     exception_state exceptions; // the fiber's while it is suspended (empty while it runs)
@@ -64,16 +71,17 @@ struct alignas(64) fiber_record {
     std::uint64_t seal = 0;             // see seal_block()
 };
 
-/// Gives the record its first context: resuming it will call operations->run on the memory that ends below `stack_top`.
+/// Makes the record of a fiber: resuming it will call operations->run on the memory from `lowest` to `details`.
+/// \throws std::bad_alloc
 inline namespace WEFT_CONTEXT_ABI {
-WEFT_API void prepare(fiber_record& fiber, void* stack_top, const void* lowest, const fiber_operations& operations) noexcept;
+WEFT_API fiber_record& prepare(fiber_details& details, const void* lowest, const fiber_operations& operations);
 }
 
 /// The fiber, which has not run, gets floating-point control words of its own: for now a copy of the thread's.
 inline void give_own_fp(fiber_record& fiber) noexcept {
     if constexpr (switch_keeps_fp) return;
     fiber.own_fp = true;
-    fiber.fp = fp_state::read();
+    fiber.details->fp = fp_state::read();
     fiber.state ^= plainly | but_for_fp;
 }
 
@@ -115,7 +123,7 @@ WEFT_ALWAYS_INLINE void resume(fiber_record& fiber) {
     fiber.state = running;
 
     departure d;
-    d.to_fiber(fiber.sanitizer, fiber.sanitizer);
+    d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
     switch_to_fiber(fiber.context);
     d.back_in_resumer();
 
@@ -135,16 +143,15 @@ WEFT_ALWAYS_INLINE void suspend(fiber_record& fiber) {
     if (fiber.state != running) [[unlikely]]
         check_suspend(fiber);
     departure d;
-    d.to_resumer(fiber.sanitizer, false);
+    d.to_resumer(fiber.details->sanitizer, false);
     switch_to_resumer(fiber.context);
-    d.back_in_fiber(fiber.sanitizer);
+    d.back_in_fiber(fiber.details->sanitizer);
     if (fiber.state != running) [[unlikely]]
         check_suspend(fiber);
     if constexpr (seals_blocks) seal_block(fiber); // so that the next suspend() goes the careful way, which opens it
 }
 
-static_assert(sizeof(void*) != 8 || WEFT_SHADOW_CALL_STACK || offsetof(fiber_record, operations) <= 64,
-              "every resume touches one cache line");
-static_assert(!exception_state::is_one_word || offsetof(fiber_record, operations) == never_zero_in_record);
+static_assert(sizeof(fiber_record) == 64 || WEFT_SHADOW_CALL_STACK, "a plain resume touches one cache line");
+static_assert(offsetof(fiber_record, details) == never_zero_in_record);
 
 } // namespace weft::detail

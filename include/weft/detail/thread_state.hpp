@@ -25,7 +25,7 @@ struct thread_state {
 };
 
 /// Where fiber_record has a pointer that is never null.
-inline constexpr std::size_t never_zero_in_record = sizeof(control_block) + 16;
+inline constexpr std::size_t never_zero_in_record = sizeof(control_block);
 
 /// `at_rest` is so many bytes before the thread's exceptions that exception_state::any() reads at the same distance from it
 /// as the pointer lies in a record: then busy() need not know which of the two it reads.

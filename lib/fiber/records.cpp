@@ -1,0 +1,170 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+#include "records.h"
+
+#include "debugger.h"
+
+#include <weft/detail/throw_or_die.hpp>
+
+#include <algorithm>
+#include <cstdint>
+#include <mutex>
+#include <new>
+
+#if !defined(_WIN32)
+#    include <pthread.h>
+#endif
+
+namespace weft::detail {
+
+constinit thread_local record_cache free_records{};
+
+namespace {
+
+struct free_record_link {
+    free_record_link* next;
+};
+
+// Its own beginning, where else its first record would be. Slabs lie at multiples of their size.
+struct slab {
+    static constexpr std::size_t size = std::size_t{256} * 1024;
+    static constexpr std::size_t records = size / sizeof(fiber_record) - 1;
+
+    slab* next; // the list that it is in, and who refers to it there
+    slab** link;
+    std::size_t begun;  // records that have ever been handed out: these are the first ones
+    std::size_t in_use; // those in a thread's cache, too
+    free_record_link* free; // of the begun ones
+
+    static slab& of(void* record) noexcept {
+        return *reinterpret_cast<slab*>(reinterpret_cast<std::uintptr_t>(record) & ~(std::uintptr_t{size} - 1));
+    }
+    bool full() const noexcept { return in_use == records; }
+
+    void* take() noexcept {
+        ++in_use;
+        if (free_record_link* const first = free) {
+            free = first->next;
+            return first;
+        }
+        return reinterpret_cast<std::byte*>(this) + sizeof(fiber_record) * ++begun;
+    }
+    void give_back(void* record) noexcept {
+        --in_use;
+        free = new (record) free_record_link{free};
+    }
+
+    void enter(slab*& list) noexcept {
+        next = list;
+        if (next) next->link = &next;
+        link = &list;
+        list = this;
+    }
+    void leave() noexcept {
+        *link = next;
+        if (next) next->link = link;
+    }
+};
+static_assert(sizeof(slab) <= sizeof(fiber_record));
+
+// The slabs of the process. Not destroyed: fibers in static storage may end after every destructor of this file has run.
+constinit std::mutex mutex;
+constinit slab* with_room = nullptr;
+constinit slab* full = nullptr;
+
+slab* new_slab() {
+    // No other thread holds the mutex when the process forks: the child could never take it.
+#if !defined(_WIN32)
+    static const int registered =
+        ::pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, [] { mutex.unlock(); });
+    if (registered != 0) throw_or_die(std::bad_alloc{});
+#endif
+    return new (::operator new(slab::size, std::align_val_t{slab::size})) slab{};
+}
+
+void delete_slab(slab* s) noexcept {
+    if (s) ::operator delete(s, std::align_val_t{slab::size});
+}
+
+// Between `first` and `last` there is room for what is taken, in the order in which the cache hands it out: neighbours one
+// after the other. Returns where it begins. One slab is asked, so it may be fewer.
+void** take(void** first, void** last) {
+    std::unique_lock lock{mutex};
+    if (!with_room) { // operator new may be anybody's: not while the mutex is held
+        lock.unlock();
+        slab* const fresh = new_slab();
+        lock.lock();
+        fresh->enter(with_room);
+    }
+    slab& s = *with_room;
+    while (last != first && !s.full()) *--last = s.take();
+    if (s.full()) {
+        s.leave();
+        s.enter(full);
+    }
+    return last;
+}
+
+// One slab with room is kept.
+void give_back(void* record) noexcept {
+    slab* superfluous = nullptr;
+    {
+        const std::lock_guard lock{mutex};
+        slab& s = slab::of(record);
+        if (s.full()) {
+            s.leave();
+            s.enter(with_room);
+        }
+        s.give_back(record);
+        if (s.in_use == 0 && (s.next || with_room != &s)) {
+            s.leave();
+            superfluous = &s;
+        }
+    }
+    delete_slab(superfluous);
+}
+
+// Empties the cache of a thread that ends.
+struct thread_end {
+    ~thread_end() {
+        free_records.phase = record_cache::closed; // destructors of other thread_local objects may still end fibers
+        while (free_records.count != 0) give_back(free_records.free[--free_records.count]);
+    }
+};
+
+bool open_cache() noexcept {
+    if (free_records.phase == record_cache::in_use) return true;
+    if (free_records.phase == record_cache::closed) return false;
+    static thread_local thread_end at_the_end;
+    static_cast<void>(at_the_end);
+    free_records.phase = record_cache::in_use;
+    return true;
+}
+
+} // namespace
+
+void* allocate_record_from_slab() {
+    record_cache& mine = free_records;
+    void** const begin = mine.free.data();
+    void** const end = begin + (open_cache() ? record_cache::capacity / 2 : 1);
+    void** const taken = take(begin, end);
+    mine.count = static_cast<std::size_t>(std::move(taken, end, begin) - begin);
+    return mine.free[--mine.count];
+}
+
+void free_record_to_slab(void* record) noexcept {
+    record_cache& mine = free_records;
+    if (!open_cache()) return give_back(record);
+    while (mine.count > record_cache::capacity / 2) give_back(mine.free[--mine.count]);
+    mine.free[mine.count++] = record;
+}
+
+} // namespace weft::detail
+
+extern "C" WEFT_FOR_DEBUGGERS constinit const weft::detail::debugger_records weft_debugger_records{
+    .with_room = &weft::detail::with_room,
+    .full = &weft::detail::full,
+    .next = offsetof(weft::detail::slab, next),
+    .begun = offsetof(weft::detail::slab, begun),
+    .record_size = sizeof(weft::detail::fiber_record),
+};

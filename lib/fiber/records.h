@@ -1,0 +1,48 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+#include <weft/detail/fiber_record.hpp>
+
+#include <array>
+#include <cstddef>
+
+// Where fiber_records come from: slabs of a thousand, taken as a whole from operator new and given back when no record of
+// them is in use. A slab hands its records out from its beginning on, so the memory of what was never in use is not
+// touched; each thread keeps a few free ones for itself.
+namespace weft::detail {
+
+/// A thread's own free records. While `phase` is in_use they are given back when the thread ends.
+struct record_cache {
+    static constexpr std::size_t capacity = 16;
+    std::array<void*, capacity> free;
+    std::size_t count;
+    enum : unsigned char { unused, in_use, closed } phase; // closed: the thread ends
+};
+
+#if defined(__linux__)
+[[gnu::tls_model("initial-exec"), gnu::visibility("hidden")]]
+#endif
+extern constinit thread_local record_cache free_records;
+
+/// When this thread's cache is empty, or full. \throws std::bad_alloc
+void* allocate_record_from_slab();
+void free_record_to_slab(void* record) noexcept;
+
+/// Room for one record. \throws std::bad_alloc
+inline void* allocate_record() {
+    record_cache& mine = free_records;
+    return mine.count != 0 ? mine.free[--mine.count] : allocate_record_from_slab();
+}
+
+/// Takes one back, on any thread.
+inline void free_record(fiber_record& record) noexcept {
+    // Debuggers know by it that no fiber is there. Volatile, as nobody else reads it.
+    *const_cast<fiber_details* volatile*>(&record.details) = nullptr;
+    record_cache& mine = free_records;
+    if (mine.phase == record_cache::in_use && mine.count != record_cache::capacity) [[likely]]
+        mine.free[mine.count++] = &record;
+    else
+        free_record_to_slab(&record);
+}
+
+} // namespace weft::detail

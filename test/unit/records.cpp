@@ -1,0 +1,202 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+
+// Where the records of fibers lie: side by side in slabs, which come from operator new and go back to it.
+
+#include "recorded_stacks.hpp"
+#include "tracked.hpp"
+
+#include <weft/fiber.hpp>
+
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <latch>
+#include <new>
+#include <set>
+#include <thread>
+#include <utility>
+#include <vector>
+
+// What is aligned to more than a page is a slab.
+namespace {
+constexpr std::size_t alignment_of_slabs = 65536;
+std::atomic<int> slabs{0};
+std::atomic<bool> no_memory{false};
+
+bool is_slab(std::align_val_t alignment) noexcept {
+    return static_cast<std::size_t>(alignment) >= alignment_of_slabs;
+}
+} // namespace
+
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) {
+    if (is_slab(alignment) && no_memory) throw std::bad_alloc{};
+    const auto a = static_cast<std::size_t>(alignment);
+    void* const memory = std::aligned_alloc(a, (size + a - 1) / a * a);
+    if (!memory) throw std::bad_alloc{};
+    if (is_slab(alignment)) ++slabs;
+    return memory;
+}
+[[gnu::noinline]] void operator delete(void* memory, std::align_val_t alignment) noexcept {
+    if (is_slab(alignment)) --slabs;
+    std::free(memory);
+}
+
+namespace {
+
+using weft::fiber;
+using weft_test::tracked;
+
+constexpr std::size_t in_a_slab = 4095;
+
+const void* record_of(const fiber& f) noexcept {
+    return &weft::detail::fiber_access::record(f);
+}
+auto page_of(const void* address) noexcept {
+    return reinterpret_cast<std::uintptr_t>(address) / 4096;
+}
+
+// On stacks that cost as little as possible.
+std::vector<fiber> idle_fibers(std::size_t count) {
+    static weft::stack_pool pool{weft::minimum_stack_size};
+    std::vector<fiber> all;
+    all.reserve(count);
+    while (all.size() < count) all.emplace_back(std::allocator_arg, pool.allocator(), [] {});
+    return all;
+}
+
+BOOST_AUTO_TEST_SUITE(records)
+
+// The first case of the program: nobody has had these records before.
+BOOST_AUTO_TEST_CASE(neighbours_are_made_one_after_the_other) {
+    const std::vector<fiber> fibers = idle_fibers(1000);
+    int neighbours = 0;
+    for (std::size_t n = 1; n < fibers.size(); ++n)
+        neighbours += static_cast<const std::byte*>(record_of(fibers[n])) -
+                          static_cast<const std::byte*>(record_of(fibers[n - 1])) ==
+                      sizeof(weft::detail::fiber_record);
+    BOOST_TEST(neighbours == 999);
+}
+
+// 64 of them on a page. In between some lie that the thread has had before.
+BOOST_AUTO_TEST_CASE(those_of_many_fibers_take_few_pages) {
+    const std::vector<fiber> fibers = idle_fibers(1280);
+    std::set<std::uintptr_t> pages;
+    std::set<const void*> different;
+    for (const fiber& f : fibers) {
+        pages.insert(page_of(record_of(f)));
+        different.insert(record_of(f));
+        BOOST_TEST(reinterpret_cast<std::uintptr_t>(record_of(f)) % 64 == 0);
+    }
+    BOOST_TEST(different.size() == fibers.size());
+    BOOST_TEST(pages.size() <= sizeof(weft::detail::fiber_record) * 1280 / 4096 + 8);
+}
+
+BOOST_AUTO_TEST_CASE(slabs_go_back_when_none_of_their_records_is_in_use) {
+    {
+        const std::vector<fiber> fibers = idle_fibers(5 * in_a_slab);
+        BOOST_TEST(slabs >= 5);
+        BOOST_TEST(slabs <= 7);
+    }
+    BOOST_TEST(slabs <= 2); // one with room is kept, and this thread has some records
+}
+
+// Each time as many are destroyed and made again, some in the middle.
+BOOST_AUTO_TEST_CASE(records_are_used_again) {
+    std::vector<fiber> fibers = idle_fibers(4 * in_a_slab + 100);
+    const int before = slabs; // in all of them together less is free than a third of these fibers want
+    for (int round = 0; round < 10; ++round) {
+        for (std::size_t n = 0; n < fibers.size(); n += 3) fibers[n] = {};
+        for (std::size_t n = 0; n < fibers.size(); n += 3) fibers[n] = std::move(idle_fibers(1)[0]);
+        for (fiber& f : fibers) BOOST_REQUIRE(!f.done());
+    }
+    BOOST_TEST(slabs == before);
+    for (fiber& f : fibers) f.resume();
+    for (fiber& f : fibers) BOOST_REQUIRE(f.done());
+}
+
+BOOST_AUTO_TEST_CASE(a_fiber_without_memory_for_its_record_is_not_made) {
+    weft_test::recorded_stacks stacks{16 * 1024};
+    const int before = tracked::alive();
+    std::vector<fiber> fibers;
+    fibers.reserve(3 * in_a_slab);
+    no_memory = true;
+    bool refused = false;
+    try {
+        while (fibers.size() < fibers.capacity())
+            fibers.emplace_back(std::allocator_arg, stacks.get(), [t = tracked{}] { static_cast<void>(t); });
+    } catch (const std::bad_alloc&) {
+        refused = true;
+    }
+    no_memory = false;
+    BOOST_TEST(refused);
+    BOOST_TEST(stacks.out() == fibers.size());
+    BOOST_TEST(tracked::alive() == before + static_cast<int>(fibers.size()));
+
+    fibers.emplace_back(std::allocator_arg, stacks.get(), [t = tracked{}] { static_cast<void>(t); });
+    fibers.back().resume();
+    fibers.clear();
+    BOOST_TEST(stacks.out() == 0u);
+    BOOST_TEST(stacks.sound());
+    BOOST_TEST(tracked::alive() == before);
+}
+
+// One thread at a time: what it kept for itself the next one gets.
+BOOST_AUTO_TEST_CASE(a_thread_that_ends_leaves_nothing_behind) {
+    std::set<const void*> seen;
+    for (int n = 0; n < 100; ++n)
+        std::thread([&] {
+            const std::vector<fiber> some = idle_fibers(3);
+            for (const fiber& f : some) seen.insert(record_of(f));
+        }).join();
+    BOOST_TEST(seen.size() <= 32u);
+}
+
+// Made before the thread has records of its own, so destroyed after they were given back.
+struct last_of_all {
+    std::vector<fiber> fibers;
+};
+BOOST_AUTO_TEST_CASE(nor_do_fibers_that_end_after_the_thread_gave_its_records_back) {
+    std::set<const void*> seen;
+    for (int n = 0; n < 50; ++n)
+        std::thread([&] {
+            static thread_local last_of_all mine;
+            mine.fibers = idle_fibers(40);
+            for (const fiber& f : mine.fibers) seen.insert(record_of(f));
+        }).join();
+    BOOST_TEST(seen.size() <= 100u);
+}
+
+// A few threads make them, others end them.
+BOOST_AUTO_TEST_CASE(they_may_come_back_on_another_thread) {
+    constexpr int rounds = 8, threads = 3;
+    constexpr std::size_t count = 1000;
+    int most = 0;
+    for (int round = 0; round < rounds; ++round) {
+        std::vector<std::vector<fiber>> made(threads);
+        std::latch all_are_made{threads};
+        std::atomic<int> ran{0};
+        std::vector<std::thread> workers;
+        for (int t = 0; t < threads; ++t)
+            workers.emplace_back([&, t] {
+                made[static_cast<std::size_t>(t)] = idle_fibers(count);
+                all_are_made.arrive_and_wait();
+                for (fiber& f : made[static_cast<std::size_t>(t + 1) % threads]) {
+                    f.resume();
+                    ran += f.done();
+                    f = {};
+                }
+            });
+        for (std::thread& w : workers) w.join();
+        BOOST_TEST(ran == threads * static_cast<int>(count));
+        most = std::max(most, slabs.load());
+    }
+    BOOST_TEST(most <= 3);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+} // namespace
