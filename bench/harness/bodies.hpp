@@ -29,6 +29,18 @@ struct flat {
     }
 };
 
+/// Keeps something on its stack.
+struct uses_frames {
+    template <class Self>
+    [[gnu::always_inline]] static void run(Self& self) {
+        volatile int kept[16] = {};
+        for (;;) {
+            kept[8] = kept[8] + 1;
+            self.suspend();
+        }
+    }
+};
+
 /// Suspends in a loop below three calls.
 struct deep {
     template <class Self>

@@ -16,6 +16,8 @@ struct fiber : bench::weft_stacks {
         explicit coroutine(Stacks stacks)
             : fiber_{std::allocator_arg, stacks, [](weft::fiber_ref self) { Body::run(self); }} {}
         [[gnu::always_inline]] void resume() { fiber_.resume(); }
+        [[gnu::always_inline]] void prefetch() { fiber_.prefetch(); }
+        [[gnu::always_inline]] void prefetch_stack() { fiber_.prefetch_stack(); }
 
     private:
         weft::fiber fiber_;

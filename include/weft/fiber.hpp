@@ -250,6 +250,15 @@ public:
         detail::resume(*record_);
     }
 
+    /// Fetches into the cache what resume() touches first; does not wait for it. For a scheduler that knows a few turns ahead
+    /// who will be next, among more fibers than fit into the cache. One instruction.
+    WEFT_ALWAYS_INLINE void prefetch() const noexcept { __builtin_prefetch(record_, 1); }
+    /// The same for where the body left its stack. That is said by what prefetch() fetches: call this some turns after it.
+    /// \pre nobody is resuming the fiber just now.
+    WEFT_ALWAYS_INLINE void prefetch_stack() const noexcept {
+        if (record_) __builtin_prefetch(detail::waiting_stack(record_->context), 1);
+    }
+
     /// Has the body ended, by return or by exception? An empty fiber is done.
     bool done() const noexcept { return !record_ || record_->state == detail::done; }
 

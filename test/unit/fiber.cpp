@@ -41,6 +41,24 @@ using weft_test::recorded_stacks;
 using weft_test::this_thread_id;
 using weft_test::tracked;
 
+#if defined(__ELF__) && (defined(__x86_64__) || defined(__aarch64__))
+// Functions in sections of their own: the linker says where these begin and end.
+extern "C" const unsigned char __start_weft_test_fetches_record[], __stop_weft_test_fetches_record[];
+extern "C" const unsigned char __start_weft_test_fetches_stack[], __stop_weft_test_fetches_stack[];
+// Not in an anonymous namespace: there GCC keeps the call of a function that does nothing but fetch ahead.
+struct task_of_a_scheduler {
+    fiber work;
+    [[gnu::always_inline]] void prefetch() { work.prefetch(); }
+    [[gnu::always_inline]] void prefetch_stack() { work.prefetch_stack(); }
+};
+[[gnu::noinline, gnu::used, gnu::section("weft_test_fetches_record")]] void fetches_record(task_of_a_scheduler& t) {
+    t.prefetch();
+}
+[[gnu::noinline, gnu::used, gnu::section("weft_test_fetches_stack")]] void fetches_stack(task_of_a_scheduler& t) {
+    t.prefetch_stack();
+}
+#endif
+
 namespace {
 
 // No tracked object outlives the test.
@@ -48,6 +66,22 @@ struct leak_check {
     int before = tracked::alive();
     ~leak_check() { BOOST_TEST(tracked::alive() == before); }
 };
+
+#if defined(__ELF__) && (defined(__x86_64__) || defined(__aarch64__))
+int prefetches(const unsigned char* first, const unsigned char* last) {
+    int found = 0;
+#    if defined(__x86_64__)
+    for (; first + 1 < last; ++first) found += first[0] == 0x0f && (first[1] == 0x0d || first[1] == 0x18);
+#    else
+    for (; first + 3 < last; first += 4) { // prfm: immediate, register or unscaled offset
+        const bool immediate = first[3] == 0xf9 && (first[2] & 0xc0) == 0x80;
+        const bool other = first[3] == 0xf8 && ((first[2] & 0xe0) == 0xa0 || (first[2] & 0xe0) == 0x80);
+        found += immediate || other;
+    }
+#    endif
+    return found;
+}
+#endif
 
 // What the misuse says, as the type it must have.
 template <class Error, class Fn>
@@ -300,6 +334,33 @@ BOOST_AUTO_TEST_CASE(this_fiber_names_the_innermost_running_one) {
     BOOST_TEST((in_outer != in_inner));
     BOOST_CHECK_THROW(weft::this_fiber::get(), weft::not_in_fiber);
 }
+
+BOOST_AUTO_TEST_CASE(fetching_ahead_changes_nothing) {
+    recorded_stacks stacks;
+    int turns = 0;
+    fiber f{std::allocator_arg, stacks.get(), [&](fiber_ref self) {
+                for (; turns < 3; ++turns) self.suspend();
+            }};
+    while (!f.done()) {
+        f.prefetch();
+        f.prefetch_stack();
+        BOOST_TEST(weft_test::lies_on(stacks.last(), weft::detail::waiting_stack(weft::detail::fiber_access::record(f).context)));
+        f.resume();
+    }
+    f.prefetch();
+    f.prefetch_stack();
+    BOOST_TEST(turns == 3);
+    f = {};
+    f.prefetch();
+    f.prefetch_stack();
+}
+
+#if defined(__ELF__) && (defined(__x86_64__) || defined(__aarch64__))
+BOOST_AUTO_TEST_CASE(fetching_ahead_is_an_instruction) {
+    BOOST_TEST(prefetches(__start_weft_test_fetches_record, __stop_weft_test_fetches_record) == 1);
+    BOOST_TEST(prefetches(__start_weft_test_fetches_stack, __stop_weft_test_fetches_stack) == 1);
+}
+#endif
 
 BOOST_AUTO_TEST_SUITE_END()
 

@@ -34,5 +34,14 @@ struct control_block {
 WEFT_API void make_control_block(control_block& block, void* stack_top, std::size_t size, void (*entry)(void*),
                                  void* argument) noexcept;
 
+/// The end of the stack of the flow that waits in the block.
+inline const void* waiting_stack(const control_block& block) noexcept {
+#if WEFT_SWITCH_NATIVE
+    return block.stack_pointer;
+#else
+    return block.context; // Boost.Context keeps the registers there
+#endif
+}
+
 } // namespace WEFT_CONTEXT_ABI
 } // namespace weft::detail
