@@ -2,18 +2,18 @@
 
 #include "records.h"
 
+#include "../stack/guard.h"
 #include "debugger.h"
 
 #include <weft/detail/throw_or_die.hpp>
+#include <weft/stack.hpp>
 
 #include <algorithm>
 #include <cstdint>
 #include <mutex>
 #include <new>
 
-#if !defined(_WIN32)
-#    include <pthread.h>
-#endif
+#include <pthread.h>
 
 namespace weft::detail {
 
@@ -72,25 +72,25 @@ constinit std::mutex mutex;
 constinit slab* with_room = nullptr;
 constinit slab* full = nullptr;
 
+// A mapping of its own: blocks of this size and alignment, now taken and now given back, would leave holes in a heap.
 slab* new_slab() {
     // No other thread holds the mutex when the process forks: the child could never take it.
-#if !defined(_WIN32)
     static const int registered =
         ::pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, [] { mutex.unlock(); });
     if (registered != 0) throw_or_die(std::bad_alloc{});
-#endif
-    return new (::operator new(slab::size, std::align_val_t{slab::size})) slab{};
-}
-
-void delete_slab(slab* s) noexcept {
-    if (s) ::operator delete(s, std::align_val_t{slab::size});
+    auto* const lowest = static_cast<std::byte*>(map(2 * slab::size));
+    if (!lowest) throw_or_die(stack_exhausted(2 * slab::size));
+    const std::size_t before = -reinterpret_cast<std::uintptr_t>(lowest) & (slab::size - 1); // what is not aligned
+    if (before != 0) unmap(lowest, before);
+    unmap(lowest + before + slab::size, slab::size - before);
+    return new (lowest + before) slab{};
 }
 
 // Between `first` and `last` there is room for what is taken, in the order in which the cache hands it out: neighbours one
 // after the other. Returns where it begins. One slab is asked, so it may be fewer.
 void** take(void** first, void** last) {
     std::unique_lock lock{mutex};
-    if (!with_room) { // operator new may be anybody's: not while the mutex is held
+    if (!with_room) { // system calls are not for those who hold a mutex
         lock.unlock();
         slab* const fresh = new_slab();
         lock.lock();
@@ -121,7 +121,7 @@ void give_back(void* record) noexcept {
             superfluous = &s;
         }
     }
-    delete_slab(superfluous);
+    if (superfluous) unmap(superfluous, slab::size);
 }
 
 // Empties the cache of a thread that ends.

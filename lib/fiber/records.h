@@ -6,8 +6,8 @@
 #include <array>
 #include <cstddef>
 
-// Where fiber_records come from: slabs of a thousand, taken as a whole from operator new and given back when no record of
-// them is in use. A slab hands its records out from its beginning on, so the memory of what was never in use is not
+// Where fiber_records come from: slabs of some thousand, mapped as a whole and unmapped when no record of them is in
+// use. A slab hands its records out from its beginning on, so the memory of what was never in use is not
 // touched; each thread keeps a few free ones for itself.
 namespace weft::detail {
 
@@ -24,11 +24,11 @@ struct record_cache {
 #endif
 extern constinit thread_local record_cache free_records;
 
-/// When this thread's cache is empty, or full. \throws std::bad_alloc
+/// When this thread's cache is empty, or full. \throws stack_exhausted
 void* allocate_record_from_slab();
 void free_record_to_slab(void* record) noexcept;
 
-/// Room for one record. \throws std::bad_alloc
+/// Room for one record. \throws stack_exhausted
 inline void* allocate_record() {
     record_cache& mine = free_records;
     return mine.count != 0 ? mine.free[--mine.count] : allocate_record_from_slab();

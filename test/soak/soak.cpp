@@ -26,6 +26,10 @@
 #include <thread>
 #include <vector>
 
+#if defined(__GLIBC__)
+#    include <malloc.h>
+#endif
+
 namespace soak {
 namespace {
 
@@ -201,6 +205,10 @@ int run_soak(int argc, char** argv) {
         [](const weft::migration_report& report) { // debug builds warn of what is done here on purpose
             if (report.why != weft::migration_report::reason::caught_exception) fail("a body was bound to a thread");
         });
+#if defined(__GLIBC__)
+    // Others are mapped 64 MiB at a time, whenever threads happen to need them, and the address space is watched.
+    ::mallopt(M_ARENA_MAX, 1);
+#endif
     run all{o};
     all.go();
     all.print();

@@ -72,7 +72,7 @@ struct alignas(64) fiber_details {
 };
 
 /// Makes the record of a fiber: resuming it will call operations->run on the memory from `lowest` to `details`.
-/// \throws std::bad_alloc
+/// \throws stack_exhausted
 inline namespace WEFT_CONTEXT_ABI {
 WEFT_API fiber_record& prepare(fiber_details& details, const void* lowest, const fiber_operations& operations);
 }
