@@ -30,16 +30,25 @@
 #    define FAILING_MAPPINGS 1
 namespace {
 std::atomic<bool> no_slabs{false};
+std::atomic<long> slabs_mapped{0}, mapped{0}; // how many; bytes
 }
 
 // In the place of the C library's. Twice the size of a slab is mapped, so that one lies in it at a multiple of its size.
 extern "C" void* mmap(void* place, std::size_t size, int access, int flags, int file, off_t offset) noexcept {
-    if (no_slabs && size == std::size_t{512} * 1024) {
+    const bool is_slab = size == std::size_t{512} * 1024;
+    if (no_slabs && is_slab) {
         errno = ENOMEM;
         return MAP_FAILED;
     }
     const long result = ::syscall(SYS_mmap, place, size, access, flags, file, offset);
-    return result == -1 ? MAP_FAILED : reinterpret_cast<void*>(result);
+    if (result == -1) return MAP_FAILED;
+    slabs_mapped += is_slab;
+    mapped += static_cast<long>(size);
+    return reinterpret_cast<void*>(result);
+}
+extern "C" int munmap(void* place, std::size_t size) noexcept {
+    mapped -= static_cast<long>(size);
+    return static_cast<int>(::syscall(SYS_munmap, place, size));
 }
 #else
 #    define FAILING_MAPPINGS 0
@@ -79,7 +88,15 @@ std::vector<fiber> idle_fibers(std::size_t count) {
 
 BOOST_AUTO_TEST_SUITE(records)
 
-// The first case of the program: nobody has had these records before.
+#if FAILING_MAPPINGS
+// The first case of the program: when a thread has ended, no record is in use.
+BOOST_AUTO_TEST_CASE(one_slab_is_kept) {
+    for (int n = 0; n < 20; ++n) std::thread([] { static_cast<void>(idle_fibers(3)); }).join();
+    BOOST_TEST(slabs_mapped == 1);
+}
+#endif
+
+// Few of these records have been in use before.
 BOOST_AUTO_TEST_CASE(neighbours_are_made_one_after_the_other) {
     const std::vector<fiber> fibers = idle_fibers(1000);
     int neighbours = 0;
@@ -87,7 +104,7 @@ BOOST_AUTO_TEST_CASE(neighbours_are_made_one_after_the_other) {
         neighbours += static_cast<const std::byte*>(record_of(fibers[n])) -
                           static_cast<const std::byte*>(record_of(fibers[n - 1])) ==
                       sizeof(weft::detail::fiber_record);
-    BOOST_TEST(neighbours == 999);
+    BOOST_TEST(neighbours >= 980);
 }
 
 // 64 of them on a page. In between some lie that the thread has had before.
@@ -111,6 +128,11 @@ BOOST_AUTO_TEST_CASE(slabs_go_back_when_none_of_their_records_is_in_use) {
         BOOST_TEST(slabs() <= 7);
     }
     BOOST_TEST(slabs() <= 2); // one with room is kept, and this thread has some records
+#if FAILING_MAPPINGS
+    const long before = mapped;
+    for (int n = 0; n < 4; ++n) static_cast<void>(idle_fibers(5 * in_a_slab));
+    BOOST_TEST(mapped <= before + 512 * 1024);
+#endif
 }
 
 // Each time as many are destroyed and made again, some in the middle.
