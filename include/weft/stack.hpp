@@ -50,7 +50,8 @@ private:
 WEFT_API std::size_t page_size() noexcept;
 
 /// A usable size that makes 112 KiB together with its guard page and the one in which a pool shifts the top: with their
-/// page tables, a million suspended fibers then take 4.3 KiB each.
+/// page tables, a million suspended fibers then take 4.3 KiB each. Under AddressSanitizer, which makes frames larger, twice
+/// as much.
 WEFT_API std::size_t default_stack_size() noexcept;
 
 /// The least size in bytes that a stack may be asked for.

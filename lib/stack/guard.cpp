@@ -109,7 +109,12 @@ std::size_t page_size() noexcept {
 }
 
 std::size_t default_stack_size() noexcept {
-    return page_size() < 65536 ? std::size_t{112} * 1024 - 2 * page_size() : std::size_t{128} * 1024;
+#if WEFT_ASAN
+    constexpr std::size_t all = std::size_t{224} * 1024;
+#else
+    constexpr std::size_t all = std::size_t{112} * 1024;
+#endif
+    return page_size() < 65536 ? all - 2 * page_size() : std::size_t{128} * 1024;
 }
 
 guard_method guards() noexcept {
