@@ -13,7 +13,7 @@ readonly large='coroutines:100000/'
 
 # Those that look at the memory of the process need one of their own; a million coroutines fill the machine.
 readonly alone='^memory|coroutines:1000000/'
-readonly at_a_million='^memory|^(round robin|random order)/(jump_fcontext|boost::context::fiber|weft::fiber|weft inline switch|plain coroutine)/coroutines:1000000/'
+readonly at_a_million='^memory.*coroutines:100000/|^memory.*/(jump_fcontext|boost::context::fiber|weft::fiber|weft::stackful|plain coroutine)/coroutines:1000000/|^(round robin|random order)/(jump_fcontext|weft::fiber|plain coroutine)/coroutines:1000000/'
 
 build_bench() { # preset
     if ! step "$1" configure cmake --preset "$1" ||
@@ -25,7 +25,7 @@ build_bench() { # preset
 
 measure() { # presets...
     rm -rf "$figures"
-    rounds 7 small "-$alone|$large" --benchmark_min_time=0.01 --benchmark_repetitions=3 -- "$@"
+    rounds 5 small "-$alone|$large" --benchmark_min_time=0.01 --benchmark_repetitions=3 -- "$@"
     rounds 3 large "^r.*$large" -- "$@"
     local preset
     for preset in "$@"; do measure_alone "$preset"; done

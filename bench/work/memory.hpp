@@ -14,7 +14,8 @@
 // What a suspended coroutine occupies. Each of these needs a process of its own: memory that was freed is not new.
 namespace bench {
 
-/// Makes them until there are `count` or no more can be had; resumes each once.
+/// Makes them until there are `count` or no more can be had; resumes each once: scheduled ones together, or they would run
+/// each time another one is made.
 template <class Peer, class Stacks>
 void occupy(benchmark::State& state) {
     const auto count = static_cast<std::size_t>(state.range(0));
@@ -23,7 +24,11 @@ void occupy(benchmark::State& state) {
     const auto begin = std::chrono::steady_clock::now();
     for (auto _ : state) {
         try {
-            while (coroutines.size() < count) coroutines.emplace_back(Stacks{}).resume();
+            while (coroutines.size() < count) {
+                auto& made = coroutines.emplace_back(Stacks{});
+                if constexpr (!scheduled<Peer>) made.resume();
+            }
+            if constexpr (scheduled<Peer>) coroutines.back().resume();
         } catch (const std::exception&) { // the measuring needs a little of what there is no more of
             for (int n = 0; n < 16 && !coroutines.empty(); ++n) coroutines.pop_back();
         }
