@@ -152,11 +152,14 @@ void* allocate_record_from_slab() {
     return mine.free[--mine.count];
 }
 
-void free_record_to_slab(void* record) noexcept {
+[[gnu::noinline]] void free_record(fiber_record& record) noexcept {
+    record.details = nullptr; // debuggers know by it that no fiber is there
     record_cache& mine = free_records;
-    if (!open_cache()) return give_back(record);
-    while (mine.count > record_cache::capacity / 2) give_back(mine.free[--mine.count]);
-    mine.free[mine.count++] = record;
+    if (mine.phase != record_cache::in_use || mine.count == record_cache::capacity) [[unlikely]] {
+        if (!open_cache()) return give_back(&record);
+        while (mine.count > record_cache::capacity / 2) give_back(mine.free[--mine.count]);
+    }
+    mine.free[mine.count++] = &record;
 }
 
 } // namespace weft::detail

@@ -24,9 +24,8 @@ struct record_cache {
 #endif
 extern constinit thread_local record_cache free_records;
 
-/// When this thread's cache is empty, or full. \throws stack_exhausted
+/// When this thread's cache is empty. \throws stack_exhausted
 void* allocate_record_from_slab();
-void free_record_to_slab(void* record) noexcept;
 
 /// Room for one record. \throws stack_exhausted
 inline void* allocate_record() {
@@ -34,15 +33,8 @@ inline void* allocate_record() {
     return mine.count != 0 ? mine.free[--mine.count] : allocate_record_from_slab();
 }
 
-/// Takes one back, on any thread.
-inline void free_record(fiber_record& record) noexcept {
-    // Debuggers know by it that no fiber is there. Volatile, as nobody else reads it.
-    *const_cast<fiber_details* volatile*>(&record.details) = nullptr;
-    record_cache& mine = free_records;
-    if (mine.phase == record_cache::in_use && mine.count != record_cache::capacity) [[likely]]
-        mine.free[mine.count++] = &record;
-    else
-        free_record_to_slab(&record);
-}
+/// Takes one back, on any thread. Not inline: who ends a fiber has switched, and compilers take the address of a thread_local
+/// for constant within a function.
+void free_record(fiber_record& record) noexcept;
 
 } // namespace weft::detail
