@@ -207,7 +207,8 @@ public:
     explicit fiber(Fn&& fn) : fiber(std::allocator_arg, default_stack_allocator{}, std::forward<Fn>(fn)) {}
 
     /// The same on a stack from `allocator`; a copy of it gives the stack back.
-    /// \throws what the allocator throws; std::invalid_argument if its stack is too small to hold the body.
+    /// \throws stack_exhausted if there is no memory for its record; what the allocator throws; std::invalid_argument if its
+    /// stack is too small to hold the body.
     template <stack_allocator Allocator, class Fn>
         requires fiber_body<std::decay_t<Fn>>
     fiber(std::allocator_arg_t, Allocator allocator, Fn&& fn)

@@ -77,7 +77,8 @@ not_in_fiber::~not_in_fiber() = default;
 namespace detail {
 
 inline namespace WEFT_CONTEXT_ABI {
-fiber_record& prepare(fiber_details& details, const void* lowest, const fiber_operations& operations) {
+// Nor inlined by the linker into a body, which may have switched: it asks for a thread_local address.
+[[gnu::noinline]] fiber_record& prepare(fiber_details& details, const void* lowest, const fiber_operations& operations) {
     const auto size = reinterpret_cast<std::uintptr_t>(&details) - reinterpret_cast<std::uintptr_t>(lowest);
     fiber_record& fiber = *new (allocate_record()) fiber_record;
     fiber.details = &details;
@@ -237,8 +238,7 @@ void resume_with_care(fiber_record& fiber) {
 }
 
 void came_back_with_care(fiber_record& fiber) {
-    if (fiber.state == done && !fiber.own_fp) return rethrow_failure(fiber); // a fiber that has ended has no inner one
-    leave_fp(fiber);
+    if (fiber.state != done || fiber.own_fp) leave_fp(fiber); // a fiber that has ended has no inner one
     if (fiber.state == done) return rethrow_failure(fiber);
     thread_state& thread = this_thread();
     get_to_know(thread);

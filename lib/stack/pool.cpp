@@ -175,13 +175,14 @@ bool stack_pool::state::open_magazine() noexcept {
     mine.push(s);
 }
 
-stack default_stack_allocator::allocate() const {
+// Nor inlined by the linker into a body, which may have switched: both ask for a thread_local address.
+[[gnu::noinline]] stack default_stack_allocator::allocate() const {
     if (mine.count != 0) [[likely]]
         return mine.pop();
     return stack_pool::state::allocate_beyond_magazine();
 }
 
-void default_stack_allocator::deallocate(stack s) const noexcept {
+[[gnu::noinline]] void default_stack_allocator::deallocate(stack s) const noexcept {
     if (mine.phase == magazine::in_use && mine.count != magazine::capacity) [[likely]]
         mine.push(s);
     else
