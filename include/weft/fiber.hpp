@@ -229,7 +229,7 @@ public:
     }
 
     /// `other` is empty afterwards; the fiber itself stays where it is.
-    fiber(fiber&& other) noexcept : record_{std::exchange(other.record_, nullptr)} {}
+    fiber(fiber&& other) noexcept : record_{std::exchange(other.record_, none())} {}
     /// Destroys the fiber that this stood for.
     fiber& operator=(fiber&& other) noexcept {
         fiber{std::move(other)}.swap(*this);
@@ -240,16 +240,12 @@ public:
     /// throws instead has nowhere to go and is dropped. One that never ran is destroyed without running. Destroying
     /// a running fiber ends the program.
     ~fiber() {
-        if (record_) detail::destroy(*record_);
+        if (*this) detail::destroy(*record_);
     }
 
     /// Runs the body until it suspends or ends. Costs about as much as an ordinary call or two.
     /// \throws what leaves the body; fiber_error if the fiber is done, running or empty.
-    WEFT_ALWAYS_INLINE void resume() {
-        if (!record_) [[unlikely]]
-            detail::throw_not_resumable(nullptr);
-        detail::resume(*record_);
-    }
+    WEFT_ALWAYS_INLINE void resume() { detail::resume(*record_); }
 
     /// Fetches into the cache what resume() touches first; does not wait for it. For a scheduler that knows a few turns ahead
     /// who will be next, among more fibers than fit into the cache. One instruction.
@@ -257,17 +253,17 @@ public:
     /// The same for where the body left its stack. That is said by what prefetch() fetches: call this some turns after it.
     /// \pre nobody is resuming the fiber just now.
     WEFT_ALWAYS_INLINE void prefetch_stack() const noexcept {
-        if (record_) __builtin_prefetch(detail::waiting_stack(record_->context), 1);
+        __builtin_prefetch(detail::waiting_stack(record_->context), 1);
     }
 
     /// Has the body ended, by return or by exception? An empty fiber is done.
-    bool done() const noexcept { return !record_ || record_->state == detail::done; }
+    bool done() const noexcept { return record_->state == detail::done; }
 
     /// Its name, see fiber_ref; "" also of an empty one.
-    const char* name() const noexcept { return record_ ? fiber_ref{*record_}.name() : ""; }
+    const char* name() const noexcept { return *this ? fiber_ref{*record_}.name() : ""; }
 
     /// Does this handle stand for a fiber?
-    explicit operator bool() const noexcept { return record_ != nullptr; }
+    explicit operator bool() const noexcept { return record_ != &detail::no_fiber; }
 
     /// Exchanges the handles.
     void swap(fiber& other) noexcept { std::swap(record_, other.record_); }
@@ -275,7 +271,9 @@ public:
 
 private:
     friend struct detail::fiber_access;
-    detail::fiber_record* record_ = nullptr;
+    static detail::fiber_record* none() noexcept { return const_cast<detail::fiber_record*>(&detail::no_fiber); }
+
+    detail::fiber_record* record_ = none();
 };
 
 namespace detail {

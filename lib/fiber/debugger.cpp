@@ -10,7 +10,7 @@ using weft::detail::fiber_details;
 using weft::detail::fiber_record;
 
 extern "C" constinit const weft::detail::debugger_layout weft_debugger_layout{
-    .version = 2,
+    .version = 3,
     .own_switch = WEFT_SWITCH_NATIVE,
     .details = offsetof(fiber_record, details),
     .state = offsetof(fiber_record, state),
@@ -38,6 +38,13 @@ extern "C" constinit const weft::detail::debugger_layout weft_debugger_layout{
     .resumer_frame_pointer = 0,
 #endif
     .driver_body = offsetof(weft::detail::driver, body),
+#if WEFT_SWITCH_NATIVE
+    .marked = offsetof(fiber_record, context.program_counter),
+#else
+    .marked = offsetof(fiber_record, context.context),
+#endif
+    .not_resumable = weft::detail::not_resumable,
+    .not_suspendable = weft::detail::not_suspendable,
 };
 
 // The script itself, for gdb to load with any program that has this object: kind 4 (Python, in the section itself), the

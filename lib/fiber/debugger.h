@@ -38,12 +38,16 @@ struct debugger_layout {
     std::uint32_t resumer_base_register;
     std::uint32_t resumer_frame_pointer;
     std::uint32_t driver_body; // in a driver
+    std::uint32_t marked;      // in the record: the word with these marks, of control_block_mark
+    std::uint32_t not_resumable;
+    std::uint32_t not_suspendable;
 };
 
 /// Where the records lie: in two lists of slabs, in each of which some have been handed out, from the second place on.
 struct debugger_records {
     const void* with_room; // the addresses of the pointers to the first slab
     const void* full;
+    const void* none; // the record that empty handles refer to
     std::uint64_t next; // offsets: in a slab
     std::uint64_t begun;
     std::uint64_t record_size;

@@ -77,6 +77,21 @@ not_in_fiber::~not_in_fiber() = default;
 namespace detail {
 
 inline namespace WEFT_CONTEXT_ABI {
+
+namespace {
+alignas(marked_modulus) constinit char with_all_marks[marked_modulus]{};
+}
+constinit const fiber_record no_fiber = [] {
+    fiber_record fiber{};
+#if WEFT_SWITCH_NATIVE
+    fiber.context.program_counter = &with_all_marks[all_marks];
+#else
+    fiber.context.context = &with_all_marks[all_marks];
+#endif
+    fiber.state = done;
+    return fiber;
+}();
+
 // Nor inlined by the linker into a body, which may have switched: it asks for a thread_local address.
 [[gnu::noinline]] fiber_record& prepare(fiber_details& details, const void* lowest, const fiber_operations& operations) {
     const auto size = reinterpret_cast<std::uintptr_t>(&details) - reinterpret_cast<std::uintptr_t>(lowest);
@@ -133,7 +148,8 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
         outer->state |= has_inner;
     }
     fiber.details->outer = outer;
-    fiber.state = running | and_unwinding | (fiber.details->inner ? has_inner : 0U);
+    wait_plainly(fiber);
+    fiber.state = and_unwinding | (fiber.details->inner ? has_inner : 0U);
     set_running_fiber(thread, &last);
 
     const exception_state mine = exceptions_of(thread);
@@ -142,7 +158,10 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
 
     departure d;
     d.to_fiber(fiber.details->sanitizer, last.details->sanitizer);
-    switch_to_fiber(fiber.context);
+    if (and_unwinding)
+        switch_to_fiber<all_marks>(fiber.context);
+    else
+        switch_to_fiber(fiber.context);
     d.back_in_resumer();
 
     thread_state& now = this_thread();
@@ -154,20 +173,22 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
         outer->details->inner = nullptr;
         outer->state &= ~std::uint32_t{has_inner};
     }
-    if (fiber.state == done) return;
-    const bool not_plainly = fiber.details->inner || fiber.details->bindings || fiber.details->exceptions.any();
+    if (fiber.state == done) return set_marks(fiber.context, all_marks);
     note_thread(fiber);
-    fiber.state = suspended | (not_plainly ? 0U : fiber.own_fp ? but_for_fp : plainly);
+    if (fiber.details->inner || fiber.details->bindings || fiber.details->exceptions.any())
+        wait_with_care(fiber, 0);
+    else if (fiber.own_fp)
+        wait_with_care(fiber, but_for_fp);
+    else
+        wait_plainly(fiber);
     if constexpr (seals_blocks) seal_block(fiber);
 }
 
 // Runs one that is suspended but_for_fp, where no fiber runs and nobody is handling an exception. Out of line: the switch is
 // not what this costs.
 void run_with_own_fp(fiber_record& fiber) {
-    thread_state& thread = this_thread();
-    if (fiber.state & sealed) open_block(fiber);
-    set_running_fiber(thread, &fiber);
-    fiber.state = running;
+    set_running_fiber(this_thread(), &fiber);
+    wait_plainly(fiber);
     fiber.details->fp = fp_state::exchange(fiber.details->fp);
 
     departure d;
@@ -175,12 +196,12 @@ void run_with_own_fp(fiber_record& fiber) {
     switch_to_fiber(fiber.context);
     d.back_in_resumer();
 
-    thread_state& now = still_this_thread(thread);
+    thread_state& now = this_thread();
     set_running_fiber(now, nullptr);
-    if (fiber.state != running || busy(now)) [[unlikely]]
+    if (fiber.state != plain || exceptions_of(now).any()) [[unlikely]]
         return came_back_with_care(fiber);
     fiber.details->fp = fp_state::exchange(fiber.details->fp);
-    fiber.state = suspended | but_for_fp;
+    wait_with_care(fiber, but_for_fp);
     if constexpr (seals_blocks) seal_block(fiber);
 }
 
@@ -196,15 +217,13 @@ void rethrow_failure(fiber_record& fiber) {
     if (fiber.details->failure) std::rethrow_exception(std::exchange(fiber.details->failure, nullptr));
 }
 
-// Runs one that is suspended plainly, in `outer`, where nobody is handling an exception.
+// Runs one that is plain, in `outer`, where nobody is handling an exception.
 void run_in(fiber_record& outer, fiber_record& fiber) {
     thread_state& thread = this_thread();
-    if (fiber.state & sealed) open_block(fiber);
     outer.details->inner = &fiber;
     outer.state |= has_inner;
     fiber.details->outer = &outer;
     set_running_fiber(thread, &fiber);
-    fiber.state = running;
 
     departure d;
     d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
@@ -216,21 +235,21 @@ void run_in(fiber_record& outer, fiber_record& fiber) {
     outer.details->inner = nullptr;
     outer.state &= ~std::uint32_t{has_inner};
     fiber.details->outer = nullptr;
-    if (fiber.state != running || exceptions_of(now).any()) [[unlikely]]
+    if (fiber.state != plain || exceptions_of(now).any()) [[unlikely]]
         return came_back_with_care(fiber);
-    fiber.state = suspended | plainly;
     if constexpr (seals_blocks) seal_block(fiber);
 }
 
 } // namespace
 
 void resume_with_care(fiber_record& fiber) {
-    if (!(fiber.state & suspended)) throw_not_resumable(&fiber);
+    if (!waits(fiber)) throw_not_resumable(fiber);
     thread_state& thread = this_thread();
     get_to_know(thread);
+    open_block(fiber);
     if (!exceptions_of(thread).any()) {
         fiber_record* const outer = running_fiber(thread);
-        if (outer && fiber.state & plainly) return run_in(*outer, fiber);
+        if (resumable(fiber)) return outer ? run_in(*outer, fiber) : resume(fiber);
         if (!outer && fiber.state & but_for_fp) return run_with_own_fp(fiber);
     }
     run(fiber);
@@ -239,27 +258,34 @@ void resume_with_care(fiber_record& fiber) {
 
 void came_back_with_care(fiber_record& fiber) {
     if (fiber.state != done || fiber.own_fp) leave_fp(fiber); // a fiber that has ended has no inner one
-    if (fiber.state == done) return rethrow_failure(fiber);
+    if (fiber.state == done) {
+        set_marks(fiber.context, all_marks);
+        return rethrow_failure(fiber);
+    }
     thread_state& thread = this_thread();
     get_to_know(thread);
     fiber.details->exceptions = std::exchange(exceptions_of(thread), {});
     note_thread(fiber);
-    fiber.state = suspended; // and not plainly: it holds an exception, another fiber, or what belongs to this thread
+    wait_with_care(fiber, 0); // it holds an exception, another fiber, or what belongs to this thread
     if constexpr (seals_blocks) seal_block(fiber);
 }
 
 void check_suspend(fiber_record& fiber) {
-    if (fiber.state & (suspended | done | set_aside))
+    if (waits(fiber) || fiber.state & (done | set_aside))
         throw_or_die(fiber_error("weft: suspend() of a fiber that is not running: only the fiber itself, or one it has "
                                  "resumed, can suspend it"));
     open_block(fiber);
 #if WEFT_EXCEPTIONS
-    if (fiber.state & unwinding) throw forced_unwind{fiber};
+    if (fiber.state & unwinding) {
+        set_marks(fiber.context, all_marks); // as weft's own switch has done
+        throw forced_unwind{fiber};
+    }
 #endif
+    if (!suspendable(fiber)) fatal("weft: the control block of a running fiber was overwritten");
 }
 
 void destroy(fiber_record& fiber) noexcept {
-    if (fiber.state & suspended) {
+    if (waits(fiber)) {
         if (fiber.started) {
             if (!can_be_unwound(fiber))
                 fatal("weft: a suspended fiber was destroyed that cannot be unwound: its body, one that it waits for or "
@@ -276,9 +302,9 @@ void destroy(fiber_record& fiber) noexcept {
     free_record(fiber);
 }
 
-void throw_not_resumable(const fiber_record* fiber) {
-    if (!fiber) throw_or_die(fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body"));
-    if (fiber->state == done)
+void throw_not_resumable(const fiber_record& fiber) {
+    if (&fiber == &no_fiber) throw_or_die(fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body"));
+    if (fiber.state == done)
         throw_or_die(fiber_error("weft: resume() of a fiber that has ended: ask done() before resuming"));
     throw_or_die(
         fiber_error("weft: resume() of a running fiber: only a suspended one can be resumed, by one thread at a time"));

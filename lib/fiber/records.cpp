@@ -167,6 +167,7 @@ void* allocate_record_from_slab() {
 extern "C" WEFT_FOR_DEBUGGERS constinit const weft::detail::debugger_records weft_debugger_records{
     .with_room = &weft::detail::with_room,
     .full = &weft::detail::full,
+    .none = &weft::detail::no_fiber,
     .next = offsetof(weft::detail::slab, next),
     .begun = offsetof(weft::detail::slab, begun),
     .record_size = sizeof(weft::detail::fiber_record),

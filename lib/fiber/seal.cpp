@@ -19,7 +19,7 @@ std::uint64_t seal_of(const fiber_record& fiber) noexcept {
     written_by_assembly(&block, sizeof block);
     std::uint64_t seal = mix(0, &fiber);
 #if WEFT_SWITCH_NATIVE
-    const bool resumer_waits = !(fiber.state & suspended);
+    const bool resumer_waits = !waits(fiber);
     seal = mix(seal, block.program_counter);
     seal = mix(seal, block.stack_pointer);
     seal = mix(seal, resumer_waits ? block.resumer_base_register : block.fiber_base_register);
@@ -32,6 +32,7 @@ std::uint64_t seal_of(const fiber_record& fiber) noexcept {
 } // namespace
 
 void seal_block(fiber_record& fiber) noexcept {
+    if (resumable(fiber)) wait_with_care(fiber, but_for_seal);
     fiber.details->seal = seal_of(fiber);
     fiber.state |= sealed;
 }
@@ -39,7 +40,7 @@ void seal_block(fiber_record& fiber) noexcept {
 void open_block(fiber_record& fiber) noexcept {
     if (!(fiber.state & sealed)) return;
     if (fiber.details->seal != seal_of(fiber)) {
-        const bool resumer_waits = !(fiber.state & suspended);
+        const bool resumer_waits = !waits(fiber);
         const auto* lowest = static_cast<const std::byte*>(fiber.details->sanitizer.own.lowest);
         std::fprintf(stderr,
                      "weft: the context of %s fiber \"%s\" (stack %p to %p) was overwritten while it waited: look for "
@@ -49,6 +50,7 @@ void open_block(fiber_record& fiber) noexcept {
         std::abort();
     }
     fiber.state &= ~std::uint32_t{sealed};
+    if (fiber.state & but_for_seal) wait_plainly(fiber);
 }
 
 } // namespace weft::detail

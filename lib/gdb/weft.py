@@ -14,16 +14,16 @@ import struct
 
 # The members of weft::detail::debugger_layout and debugger_records, see lib/fiber/debugger.h.
 LAYOUT = ("version own_switch details state started lowest size inner outer driver operations name pc sp fiber_base "
-          "fiber_frame resumer_base resumer_frame driver_body").split()
-RECORDS = "with_room full next begun record_size".split()
-SUSPENDED, DONE, SET_ASIDE = 1, 2, 16
+          "fiber_frame resumer_base resumer_frame driver_body marked not_resumable not_suspendable").split()
+RECORDS = "with_room full none next begun record_size".split()
+SUSPENDED, DONE, UNWINDING, SET_ASIDE = 1, 2, 4, 16
 MOST_SLABS = MOST_RECORDS = 65536  # in a list, and in a slab: there are more only if memory was overwritten
 # As GCC and Clang call the function that resumes a coroutine.
 RESUMES = re.compile(r"( \[clone \.(actor|resume)\]| \(\.(actor|resume)\)|\.(actor|resume))$")
 # What is weft's or the standard library's. With little debug information names have no namespace: then weft's are known by
 # themselves and their file. (The file alone does not tell: the statement a function waits in may have been inlined.)
 INTERNAL = re.compile(r"([\w()]+ )?(weft(::|_)|std::)")  # lldb names what templates return, too
-INTERNAL_NAME = re.compile(r"(switch_(through|to_fiber|to_resumer)|(suspend|resume|await|run)(_\w+)?|yield|get)([<( ]|$)")
+INTERNAL_NAME = re.compile(r"((try_)?switch_(through|to_(fiber|resumer))|(suspend|resume|await|run)(_\w+)?|yield|get)([<( ]|$)")
 INTERNAL_FILE = re.compile(r"/(weft/(detail/)?\w+\.hpp|lib/(fiber|bridge)/\w+\.cpp)$")
 ENTRIES = ("weft_fiber_entry", "weft_fiber_start")
 
@@ -42,7 +42,10 @@ class Fiber:
 
     def __init__(self, program, address):
         self.address = address
-        self.details, self.state, self.started = program.members(address, details="Q", state="I", started="?")
+        self.details, self.state, self.started, marked = program.members(
+            address, details="Q", state="I", started="?", marked="Q")
+        if not marked & program.layout["not_resumable"]:  # suspended, and nothing else is to be said of it
+            self.state |= SUSPENDED
         self.lowest, self.size, self.inner, self.outer, self.driver, self.operations, name = program.members(
             self.details, lowest="Q", size="Q", inner="Q", outer="Q", driver="Q", operations="Q", name="Q")
         self.name = program.text(name)
@@ -56,7 +59,7 @@ class Program:
 
     def __init__(self, target):
         self.target = target
-        if self.table("weft_debugger_layout", LAYOUT[:1], "I")["version"] != 2:
+        if self.table("weft_debugger_layout", LAYOUT[:1], "I")["version"] != 3:
             raise Problem("weft: this script is of another version than the library in the program")
         self.layout = self.table("weft_debugger_layout", LAYOUT, "I")
         self.slabs = self.table("weft_debugger_records", RECORDS, "Q")
@@ -178,8 +181,12 @@ class Program:
             raise Problem("weft: this library runs on Boost.Context's switch (WEFT_SWITCH=fcontext): its fibers are "
                           "listed, but what it saves of them is Boost's own and not read here")
         at = lambda member: self.number(record + self.layout[member])
-        return {"sp": at("sp"), "pc": self.target.code(at("pc")), "frame": at(whose + "_frame"),
-                "base": at(whose + "_base")}
+        pc = at("pc")
+        if whose == "fiber":  # a mark that the switch has not left there
+            pc &= ~self.layout["not_resumable"]
+        elif not self.fiber(record).state & UNWINDING:
+            pc &= ~self.layout["not_suspendable"]
+        return {"sp": at("sp"), "pc": self.target.code(pc), "frame": at(whose + "_frame"), "base": at(whose + "_base")}
 
     # Coroutines. A frame begins with the addresses of two functions, the first of which resumes the coroutine. Behind
     # them lies the promise, whose first word in a weft::task is the frame of the coroutine that awaits it.
@@ -561,7 +568,8 @@ FIBER is a number of the last `info weft-fibers`, an address, or an expression o
                 address = record_of(self.value)
                 session = Session()
                 fiber = session.fiber(address)
-                return f"{kind}: {session.describe(fiber, False)}" if fiber else f"{kind}: empty" if not address else \
+                empty = address in (0, session.slabs["none"])
+                return f"{kind}: {session.describe(fiber, False)}" if fiber else f"{kind}: empty" if empty else \
                     f"{kind}: {address:#x}, no live fiber"
             except (Problem, gdb.error):
                 return kind

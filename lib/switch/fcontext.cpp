@@ -55,6 +55,7 @@ namespace {
 void enter(boost_context::transfer_t arrived) {
     auto& block = *static_cast<detail::control_block*>(arrived.data);
     block.context = arrived.fctx;
+    detail::set_marks(block, detail::not_resumable);
     const auto entry = reinterpret_cast<void (*)(void*)>(block.entry_function);
     entry(block.entry_argument);
 }
@@ -64,6 +65,7 @@ void enter(boost_context::transfer_t arrived) {
 void detail::make_control_block(control_block& block, void* stack_top, std::size_t size, void (*entry)(void*),
                                 void* argument) noexcept {
     block.context = boost_context::make_fcontext(stack_top, size, &enter);
+    set_marks(block, not_suspendable);
     block.entry_function = reinterpret_cast<void*>(entry);
     block.entry_argument = argument;
 }

@@ -69,7 +69,7 @@ def check_many():
 
     check(count() == 9000, f"of 9000: {count()}")
     table = int(gdb.parse_and_eval("(unsigned long)&weft_debugger_records"))
-    with_room, full, next_, begun, record_size = (number(table + 8 * i) for i in range(5))
+    with_room, full, _, next_, begun, record_size = (number(table + 8 * i) for i in range(6))
     first, last = number(full), number(number(full) + next_)
     check(number(last + next_) == 0, "two slabs are full")
     slab = number(last + begun)

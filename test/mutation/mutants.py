@@ -33,7 +33,7 @@ ASSEMBLY_LINE = re.compile(r"^[ ]+(?P<body>[.a-z][^/\n]*?)[ ]*(?://.*)?$", re.M)
 NOT_CODE = re.compile(r"\.(?!cfi_)|public_function|private_function|end_function|private_label|needs_refusal")
 SCOPE = re.compile(r"^(?:public_function|private_function) SYMBOL\((\w+)\)|^\.macro (\w+)|^end_function|^\.endm", re.M)
 HEADER_LINE = re.compile(r'^[^"/\n]*(?P<body>"(?!1:)[.a-z][^\n]*?\\n(?:\\t)?")', re.M)
-HEADER_SCOPE = re.compile(r"^#\s*define (\w+)|^WEFT_ALWAYS_INLINE void (\w+)", re.M)
+HEADER_SCOPE = re.compile(r"^#\s*define (\w+)|^WEFT_ALWAYS_INLINE (?:void|bool) (\w+)", re.M)
 
 
 def instructions(text, is_header):
@@ -70,14 +70,15 @@ REGISTER = re.compile(r"(?<![\w.])(?:[xwd]\d+|[re](?:[abcd]x|bp|si|di)|r\d+)(?!\
 NAMED_OFFSET = re.compile(r"\bWEFT_(?:AARCH64|X86_64)_\w+(?: \+ 8)?")
 NUMBER_OFFSET = re.compile(r"(?<=, #)\d+(?=\])|(?<![\w.#$+-])\d+(?=\(%)|(?<=%rcx, )0(?=\\n)|(?<=x9, )0(?=\\n)")
 # A register that every function preserves, and that the inline switch tells the compiler it does not.
-CLOBBER = re.compile(r', *\n? *"(x2[0-8]|x30|v[89]|v1[0-5]|r1[2-5])"(?=[, \n])')
+CLOBBER = re.compile(r', *(?:\\?\n)? *"(x2[0-8]|x30|v[89]|v1[0-5]|rbx|r1[2-5])"(?=[, \n])')
 NO_OFFSET = re.compile(r"(?<=\[x0)(?=\])")
 # An offset in the control block: fixed, or one that the inline switch is given for its direction.
 OPERAND = re.compile(r"%c\[(leaving|arriving|pc_sp|pc|sp)\](?:\+8)?")
 OTHER = {"leaving": "arriving", "arriving": "leaving", "pc": "sp", "sp": "pc"}
+MARK = {"not_resumable": "not_suspendable", "not_suspendable": "not_resumable"}
 ESCAPED = re.compile(r"(?<=[ ,])(?:0x[0-9a-f]+|\d+)(?=,)")
 # The two directions: who leaves, who arrives.
-DIRECTION = re.compile(r"^ +switch_through<(offsetof\([^)]*\)), (offsetof\([^)]*\))>\(block\);$", re.M)
+DIRECTION = re.compile(r"WEFT_SWITCH_OPERANDS\((?:b|&block), (\w+_base_register), (\w+_base_register), (\w+)\)")
 
 
 def mutants(file, text):
@@ -137,14 +138,16 @@ def mutants(file, text):
 
     for match in DIRECTION.finditer(text):
         scope = HEADER_SCOPE.findall(text[:match.start()])[-1][1]
-        leaving, arriving = match[1], match[2]
-        names_of = [re.search(r", (\w+)", offset)[1] for offset in (leaving, arriving)]
-        site = Instruction(scope, f"{names_of[0]}, {names_of[1]}", *match.span(), True)
-        for operation, first, second in (("exchange {0} and {1}", arriving, leaving),
-                                         ("{1} for {0}", arriving, arriving), ("{0} for {1}", leaving, leaving)):
-            yield mutant(site, operation.format(*names_of), (*match.span(1), first), (*match.span(2), second))
+        leaving, arriving, mark = match.groups()
+        site = Instruction(scope, f"{leaving}, {arriving}", *match.span(), True)
+        for operation, first, second in ((f"exchange {leaving} and {arriving}", arriving, leaving),
+                                         (f"{arriving} for {leaving}", arriving, arriving),
+                                         (f"{leaving} for {arriving}", leaving, leaving)):
+            yield mutant(site, operation, (*match.span(1), first), (*match.span(2), second))
+        if mark in MARK:
+            yield mutant(site, f"{MARK[mark]} for {mark}", (*match.span(3), MARK[mark]))
 
     if is_header:
-        for match in CLOBBER.finditer(text, text.index("asm volatile")):
+        for match in CLOBBER.finditer(text, text.index("define WEFT_SWITCH")):
             site = Instruction("clobbers", match[1], *match.span(), True)
             yield mutant(site, f"delete {match[1]}", (*match.span(), ""))

@@ -17,6 +17,7 @@
 #include <cstring>
 #include <iterator>
 #include <type_traits>
+#include <utility>
 
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -142,6 +143,14 @@ struct to_fiber {
 struct to_resumer {
     [[gnu::always_inline]] static void run(weft::detail::control_block& b) { weft::detail::switch_to_resumer(b); }
 };
+struct to_resumer_if_marked {
+    [[gnu::always_inline]] static void run(weft::detail::control_block& b) {
+        if constexpr (!weft::detail::switch_asks_mark)
+            weft::detail::switch_to_resumer(b);
+        else if (!weft::detail::try_switch_to_resumer(b))
+            expect("whether the resumer may be switched to", false, true);
+    }
+};
 
 // Does as little as it can: a register that is used here is saved here, whatever the switch says of it.
 template <class Direction>
@@ -178,8 +187,13 @@ transfer go(side& own, const side& other, void* function, context to, void* data
 }
 
 transfer jump(side& own, const side& other, context to, void* data) {
-    transfer (*const inline_function)(context, void*) =
-        &own == &outside ? &inline_jump<to_fiber> : &inline_jump<to_resumer>;
+    static bool even = false;
+    transfer (*const inline_function)(context, void*) = &own == &outside          ? &inline_jump<to_fiber>
+                                                        : std::exchange(even, !even) ? &inline_jump<to_resumer>
+                                                                                     : &inline_jump<to_resumer_if_marked>;
+    if (inlined)
+        expect("the marks of the block", weft::detail::marks_of(block),
+               std::uintptr_t{&own == &outside ? weft::detail::not_suspendable : weft::detail::not_resumable});
     void* const function =
         inlined ? reinterpret_cast<void*>(inline_function) : reinterpret_cast<void*>(&weft_jump_context);
     return go(own, other, function, to, data, nullptr, data);

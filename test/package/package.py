@@ -184,6 +184,7 @@ class Package:
             text = re.sub(r"^#.*", "", header.read_text(), flags=re.MULTILINE)
             classes |= set(re.findall(r"(?:class|struct) WEFT_API (\w+)", text))
             functions |= set(re.findall(r"(?<!class )(?<!struct )WEFT_API [^(;{]*?(\w+)\(", text))
+            functions |= set(re.findall(r"WEFT_API extern const \w+ (\w+);", text)) # and constants
         return classes | functions, functions - {"weft_this_thread"} # elsewhere than on Linux
 
     @staticmethod
@@ -237,7 +238,7 @@ class Package:
             source = pathlib.Path(entry["file"])
             if source.parent not in (project, HERE):
                 continue
-            strange = [word for word in words if re.match(r"-(?!I|isystem$|o$|c$|pthread$|DWEFT_SWITCH|DBOOST_|-target=)", word)]
+            strange = [word for word in words if re.match(r"-(?!I|isystem$|o$|c$|pthread$|DWEFT_(SWITCH|STATIC)|DBOOST_|-target=)", word)]
             check([re.sub("2b$", "23", word) for word in strange] == standard,
                   f"{source.name} is compiled with {strange} instead of {standard}")
             return source.stem

@@ -4,6 +4,7 @@
 #include <weft/detail/config.hpp>
 
 #include <cstddef>
+#include <cstdint>
 
 namespace weft::detail {
 inline namespace WEFT_CONTEXT_ABI {
@@ -28,6 +29,41 @@ struct control_block {
     void* entry_argument;
 #endif
 };
+
+/// Two bits of the word in a block that says where the waiting flow goes on. They are not set there: the labels of the
+/// inline switch are aligned so that their addresses have them. So a fiber's being suspended or running is told by what the
+/// switch stores anyway, and asked by a test of one bit.
+enum control_block_mark : std::uintptr_t {
+    // On AArch64 addresses of instructions are multiples of 4.
+#if WEFT_SWITCH_NATIVE && defined(__aarch64__)
+    not_suspendable = 4, // the resumer does not wait, or is not to be switched to without more questions
+    not_resumable = 8,   // the fiber does not wait, or is not to be switched to without more questions
+#else
+    not_resumable = 1,
+    not_suspendable = 2,
+#endif
+    all_marks = not_resumable | not_suspendable,
+};
+/// The labels are aligned to this, and then moved on by their mark.
+inline constexpr std::uintptr_t marked_modulus = all_marks + (all_marks & -all_marks);
+
+/// The word that has the marks.
+inline constexpr void* control_block::*marked =
+#if WEFT_SWITCH_NATIVE
+    &control_block::program_counter;
+#else
+    &control_block::context;
+#endif
+
+/// The marks of the block.
+inline std::uintptr_t marks_of(const control_block& block) noexcept {
+    return reinterpret_cast<std::uintptr_t>(block.*marked) & all_marks;
+}
+/// Sets them. Before the next switch they must be again what the switch that left them gave them.
+inline void set_marks(control_block& block, std::uintptr_t marks) noexcept {
+    const auto word = reinterpret_cast<std::uintptr_t>(block.*marked);
+    block.*marked = reinterpret_cast<void*>((word & ~std::uintptr_t{all_marks}) | marks);
+}
 
 /// Makes a block whose first switch, to the fiber, calls `entry(argument)` on the stack that ends below `stack_top` (16-byte aligned).
 /// `entry` must not return and no exception may leave it.

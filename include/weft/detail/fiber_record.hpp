@@ -19,18 +19,18 @@ struct fiber_record;
 class thread_binding; // see weft/migration.hpp
 struct fiber_access; // lets the rest of weft see the record of a fiber
 
-/// What a fiber is doing: flags, chosen so that what resume() and suspend() ask is one comparison with zero.
+/// What there is to say of a fiber but that it is suspended or runs, which the marks of its block tell (see waits()): flags.
 enum fiber_state : std::uint32_t {
-    running = 0,           // and nothing else
-    suspended = 1,         // it waits in suspend(), or its body has not begun
-    done = 2,              // its body has ended
-    unwinding = 4,         // while it runs: it is being destroyed, suspend() throws forced_unwind
-    has_inner = 8,         // while it runs: it has resumed a fiber, which has control or has suspended both
-    set_aside = 16,        // while it runs: its flow of control waits as a fiber_context
-    bound = 32,            // while it runs: it has come to hold what belongs to a thread
-    sealed = 64,           // in debug builds: fiber_record::seal is that of what waits in the block
-    but_for_fp = 128,      // while it is suspended: plainly, but for its floating-point control words
-    plainly = 0x8000'0000, // while it is suspended: nothing but its registers must be put back (the sign of the word)
+    plain = 0,         // nothing: then a switch is all it takes to suspend or to resume it
+    suspended = 1,     // it waits in suspend(), or its body has not begun; not set of one that is plain
+    done = 2,          // its body has ended
+    unwinding = 4,     // while it runs: it is being destroyed, suspend() throws forced_unwind
+    has_inner = 8,     // while it runs: it has resumed a fiber, which has control or has suspended both
+    set_aside = 16,    // while it runs: its flow of control waits as a fiber_context
+    bound = 32,        // while it runs: it has come to hold what belongs to a thread
+    sealed = 64,       // in debug builds: fiber_details::seal is that of what waits in the block
+    but_for_fp = 128,  // while it is suspended: plain, but for its floating-point control words
+    but_for_seal = 256 // while it is suspended: plain, but for its seal
 };
 
 /// What a fiber's type knows and the rest of weft does not.
@@ -49,7 +49,7 @@ struct fiber_details;
 struct alignas(64) fiber_record {
     control_block context; // the fiber's while it is suspended, its resumer's while it runs
     fiber_details* details = nullptr; // of a fiber never null
-    std::uint32_t state = suspended | plainly; // of fiber_state
+    std::uint32_t state = plain; // of fiber_state
     bool started = false;
     bool own_fp = false; // fp_env::per_fiber
 };
@@ -71,10 +71,30 @@ struct alignas(64) fiber_details {
     std::uint64_t seal = 0;             // see seal_block()
 };
 
+inline namespace WEFT_CONTEXT_ABI {
+/// What an empty handle refers to, so that resume() need not ask: one that has ended. Never written.
+WEFT_API extern const fiber_record no_fiber;
+
 /// Makes the record of a fiber: resuming it will call operations->run on the memory from `lowest` to `details`.
 /// \throws stack_exhausted
-inline namespace WEFT_CONTEXT_ABI {
 WEFT_API fiber_record& prepare(fiber_details& details, const void* lowest, const fiber_operations& operations);
+}
+
+/// May a plain resume continue it?
+inline bool resumable(const fiber_record& fiber) noexcept { return !(marks_of(fiber.context) & not_resumable); }
+/// May it be suspended plainly?
+inline bool suspendable(const fiber_record& fiber) noexcept { return !(marks_of(fiber.context) & not_suspendable); }
+/// Does the fiber wait in its block, and not its resumer?
+inline bool waits(const fiber_record& fiber) noexcept { return resumable(fiber) || fiber.state & suspended; }
+/// The fiber, which waits, is not to be resumed plainly, for these reasons.
+inline void wait_with_care(fiber_record& fiber, std::uint32_t why) noexcept {
+    fiber.state = suspended | why;
+    set_marks(fiber.context, all_marks);
+}
+/// The fiber waits as the switch has left it.
+inline void wait_plainly(fiber_record& fiber) noexcept {
+    fiber.state = plain;
+    set_marks(fiber.context, not_suspendable);
 }
 
 /// The fiber, which has not run, gets floating-point control words of its own: for now a copy of the thread's.
@@ -82,11 +102,11 @@ inline void give_own_fp(fiber_record& fiber) noexcept {
     if constexpr (switch_keeps_fp) return;
     fiber.own_fp = true;
     fiber.details->fp = fp_state::read();
-    fiber.state ^= plainly | but_for_fp;
+    wait_with_care(fiber, but_for_fp | (fiber.state & sealed));
 }
 
 /// In debug builds (without NDEBUG): remembers what the block keeps of the flow that waits in it, pc, sp and two registers
-/// (of Boost.Context: where it keeps them).
+/// (of Boost.Context: where it keeps them). A fiber that waits is not to be resumed plainly then.
 WEFT_API void seal_block(fiber_record& fiber) noexcept;
 /// If they were remembered: they are about to be used. If they have changed, the program ends with a sentence.
 WEFT_API void open_block(fiber_record& fiber) noexcept;
@@ -110,28 +130,26 @@ WEFT_API void came_back_with_care(fiber_record& fiber);
 /// suspend() of a fiber that is not just running: returns if it may go on.
 WEFT_API void check_suspend(fiber_record& fiber);
 
-[[noreturn]] WEFT_API void throw_not_resumable(const fiber_record* fiber);
+[[noreturn]] WEFT_API void throw_not_resumable(const fiber_record& fiber);
 
 /// Runs `fiber` until it suspends or ends. On the resumer's stack.
 /// \throws what left the body; fiber_error if it is neither prepared nor suspended.
 WEFT_ALWAYS_INLINE void resume(fiber_record& fiber) {
-    thread_state& thread = this_thread();
-    if (!(fiber.state & plainly) || busy(thread)) [[unlikely]]
+    const thread_pointers thread;
+    if (!resumable(fiber) || busy(thread.asked(), thread)) [[unlikely]]
         return resume_with_care(fiber);
-    if constexpr (seals_blocks) open_block(fiber);
-    set_running_fiber(thread, &fiber);
-    fiber.state = running;
+    thread.set_asked(&fiber);
 
     departure d;
     d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
     switch_to_fiber(fiber.context);
     d.back_in_resumer();
 
-    thread_state& now = still_this_thread(thread);
-    set_running_fiber(now, nullptr);
-    if (fiber.state != running || busy(now)) [[unlikely]]
+    const thread_pointers now = still_this_thread(thread);
+    const std::byte* const at_rest = now.at_rest();
+    now.set_asked(at_rest);
+    if (fiber.state != plain || busy(at_rest, now)) [[unlikely]]
         return came_back_with_care(fiber);
-    fiber.state = suspended | plainly;
     if constexpr (seals_blocks) seal_block(fiber);
 }
 
@@ -140,15 +158,21 @@ WEFT_ALWAYS_INLINE void resume(fiber_record& fiber) {
 /// \throws forced_unwind if the fiber is being destroyed; fiber_error if it is not running.
 /// \pre called on the thread it runs on.
 WEFT_ALWAYS_INLINE void suspend(fiber_record& fiber) {
-    if (fiber.state != running) [[unlikely]]
+    if constexpr (switch_asks_mark && !seals_blocks && !switches_are_told) {
+        if (!try_switch_to_resumer(fiber.context)) [[unlikely]]
+            check_suspend(fiber); // does not return then
+    } else {
+        const bool marked_so = reinterpret_cast<std::uintptr_t>(fiber.context.*marked) & not_suspendable;
+        if (marked_so || (seals_blocks && fiber.state != plain)) [[unlikely]]
+            check_suspend(fiber);
+        departure d;
+        d.to_resumer(fiber.details->sanitizer, false);
+        switch_to_resumer(fiber.context);
+        d.back_in_fiber(fiber.details->sanitizer);
+    }
+    if (fiber.state != plain) [[unlikely]]
         check_suspend(fiber);
-    departure d;
-    d.to_resumer(fiber.details->sanitizer, false);
-    switch_to_resumer(fiber.context);
-    d.back_in_fiber(fiber.details->sanitizer);
-    if (fiber.state != running) [[unlikely]]
-        check_suspend(fiber);
-    if constexpr (seals_blocks) seal_block(fiber); // so that the next suspend() goes the careful way, which opens it
+    if constexpr (seals_blocks) seal_block(fiber); // which the next suspend() opens
 }
 
 static_assert(sizeof(fiber_record) == 64 || WEFT_SHADOW_CALL_STACK, "a plain resume touches one cache line");

@@ -100,6 +100,9 @@ struct sanitizer_fiber {
     }
 };
 
+/// Is anybody told of a switch before it happens? Then it must be certain that it will.
+inline constexpr bool switches_are_told = WEFT_ASAN || WEFT_TSAN;
+
 /// One departure from a stack, kept there until control comes back.
 ///
 /// Always inlined: ThreadSanitizer counts the entry and the exit of every function, and between those of one of these

@@ -12,3 +12,8 @@
 #else
 #    include <weft/detail/switch_x86_64.hpp>
 #endif
+
+namespace weft::detail {
+/// Only where switch_asks_mark: the others ask before they switch, and have no such function.
+bool try_switch_to_resumer(control_block& block) noexcept;
+} // namespace weft::detail

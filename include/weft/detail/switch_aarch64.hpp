@@ -3,6 +3,10 @@
 
 #include <weft/detail/control_block.hpp>
 
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
 // The inline switch on AArch64. It is not a call: to the compiler it is one statement that may change every register and
 // all memory, so the compiler itself spills what is live here, and nothing else. By hand go only sp, pc, and the two
 // registers that cannot be declared clobbered: x29 (GCC refuses it) and x19 (Clang's base pointer where the stack is
@@ -17,8 +21,8 @@
 // BTI: a branch through x17 may land on `bti j`, and on `bti c`, the landing pad of a function.
 //
 // Call frame information: until the row below, an unwinder sees the function that leaves; from there on it sees a frame
-// whose caller is the arriving context. `brk` never runs; it keeps the bytes before label 1, which unwinders look up for
-// a suspended frame, out of that row. Under PAC a function that changes x30, as this one, has told the unwinder already
+// whose caller is the arriving context. What fills the space up to label 1 never runs; it keeps the bytes before the label,
+// which unwinders look up for a suspended frame, out of that row. Under PAC a function that changes x30, as this one, has told the unwinder already
 // that its return address is signed, so the row names the signed pc, checked with CFA = sp.
 
 #if defined(__ARM_FEATURE_BTI_DEFAULT)
@@ -81,49 +85,80 @@
 #    define WEFT_CLOBBER_SVE
 #endif
 
-namespace weft::detail {
+// Exchanges the running flow of control, whose x19 and x29 belong at `leaving` in the block at x0, with the one in the block,
+// whose own lie at `arriving`. Where it will go on tells what it is, see control_block_mark. ASKS looks at the arriving pc,
+// WEFT_THEIR_PC, before anything has changed; OTHERWISE is where it may branch to.
+#define WEFT_SWITCH(ASKS, OTHERWISE)                                                                                   \
+    "ldp  " WEFT_THEIR_PC ", x9, [x0, %c[pc_sp]]\n\t" /* the arriving pc and sp */                                     \
+    ASKS                                                                                                               \
+    WEFT_SIGN_OURS                          /* x12 = where we shall continue */                                        \
+    "mov  x10, sp\n\t"                                                                                                 \
+    "stp  x12, x10, [x0, %c[pc_sp]]\n\t"    /* ours go where they were */                                              \
+    "stp  x19, x29, [x0, %c[leaving]]\n\t"                                                                             \
+    "ldp  x19, x29, [x0, %c[arriving]]\n\t" /* the arriving context's registers */                                     \
+    WEFT_EXCHANGE_SHADOW                                                                                               \
+    WEFT_CFI_ARRIVING                                                                                                  \
+    WEFT_CHECK_THEIRS                       /* x17 = the arriving pc */                                                \
+    "mov  sp, x9\n\t"                       /* now on its stack */                                                     \
+    "br   x17\n\t"                          /* goes on there, at its label 1 or at its entry */                        \
+    WEFT_CFI_LEAVING                                                                                                   \
+    OTHERWISE                                                                                                          \
+    ".balign %c[modulus], 0\n\t"            /* label 1 lies `mark` bytes beyond a multiple of `modulus`; */            \
+    ".skip   %c[mark]\n"                    /* before it stands udf #0, which never runs */                            \
+    "1:\n\t"                                /* somebody came back: sp, x29 and x19 are ours again */                   \
+    WEFT_LANDING_PAD
 
-/// Exchanges the running flow of control, whose x19 and x29 belong at `Leaving` in the block, with the one in `block`,
-/// whose own lie at `Arriving`. See the two below.
-template <std::size_t Leaving, std::size_t Arriving>
-WEFT_ALWAYS_INLINE void switch_through(control_block& block) noexcept {
-    register control_block* const b asm("x0") = &block;
-    asm volatile("ldp  " WEFT_THEIR_PC ", x9, [x0, %c[pc_sp]]\n\t" // the arriving pc and sp
-                 WEFT_SIGN_OURS                 // x12 = where we shall continue
-                 "mov  x10, sp\n\t"             //
-                 "stp  x12, x10, [x0, %c[pc_sp]]\n\t" // ours go where they were
-                 "stp  x19, x29, [x0, %c[leaving]]\n\t"
-                 "ldp  x19, x29, [x0, %c[arriving]]\n\t" // the arriving context's registers
-                 WEFT_EXCHANGE_SHADOW           //
-                 WEFT_CFI_ARRIVING              //
-                 WEFT_CHECK_THEIRS              // x17 = the arriving pc
-                 "mov  sp, x9\n\t"              // now on its stack
-                 "br   x17\n\t"                 // goes on there, at its label 1 or at its entry
-                 WEFT_CFI_LEAVING               //
-                 "brk  #0\n"                    // never runs, see above
-                 "1:\n\t"                       // somebody came back: sp, x29 and x19 are ours again
-                 WEFT_LANDING_PAD               //
-                 :
-                 : "r"(b), [leaving] "i"(Leaving), [arriving] "i"(Arriving),
-                   [pc_sp] "i"(offsetof(control_block, program_counter)) WEFT_SHADOW_OPERAND
-                 : "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",
-                   "x16", "x17" WEFT_CLOBBER_X18, "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30",
-                   "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",
-                   "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29",
-                   "v30", "v31" WEFT_CLOBBER_SVE, "cc", "memory");
-}
+#define WEFT_SWITCH_OPERANDS(BLOCK, LEAVING, ARRIVING, MARK)                                                           \
+    "r"(BLOCK), [leaving] "i"(offsetof(control_block, LEAVING)), [arriving] "i"(offsetof(control_block, ARRIVING)),    \
+        [mark] "i"(MARK), [modulus] "i"(marked_modulus),                                                               \
+        [pc_sp] "i"(offsetof(control_block, program_counter)) WEFT_SHADOW_OPERAND
+
+#define WEFT_SWITCH_CLOBBERS                                                                                           \
+    "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",                    \
+        "x16", "x17" WEFT_CLOBBER_X18, "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30",           \
+        "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",          \
+        "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29",              \
+        "v30", "v31" WEFT_CLOBBER_SVE, "cc", "memory"
+
+namespace weft::detail {
 
 /// Leaves the running flow of control, the resumer, in `block` and continues the fiber that was in it. Returns when
 /// somebody switches back through the same block, possibly on another thread: no thread-local address may be kept across
 /// it. As it is always the same block, x0 arrives as it left: a compiler that keeps the block's address there need not
 /// fetch it from a stack. Costs 8 instructions, 2 of them loads and 2 stores (14 with PAC); FPCR and FPSR stay the thread's.
+/// Mark: all_marks if the fiber is not to suspend itself plainly.
+template <std::uintptr_t Mark = not_resumable>
 WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
-    switch_through<offsetof(control_block, resumer_base_register), offsetof(control_block, fiber_base_register)>(block);
+    register control_block* const b asm("x0") = &block;
+    asm volatile(WEFT_SWITCH("", "")
+                 :
+                 : WEFT_SWITCH_OPERANDS(b, resumer_base_register, fiber_base_register, Mark)
+                 : WEFT_SWITCH_CLOBBERS);
 }
 
 /// The other way: leaves the fiber in `block` and continues the resumer that was in it.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
-    switch_through<offsetof(control_block, fiber_base_register), offsetof(control_block, resumer_base_register)>(block);
+    register control_block* const b asm("x0") = &block;
+    asm volatile(WEFT_SWITCH("", "")
+                 :
+                 : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable)
+                 : WEFT_SWITCH_CLOBBERS);
+}
+
+inline constexpr bool switch_asks_mark = true;
+/// The same if the block is marked as suspendable; if not, nothing happens and it returns false. The mark is asked where the
+/// pc is in a register anyway.
+WEFT_ALWAYS_INLINE bool try_switch_to_resumer(control_block& block) noexcept {
+    register control_block* const b asm("x0") = &block;
+    asm goto(WEFT_SWITCH("tbnz " WEFT_THEIR_PC ", %c[not_suspendable_bit], 2f\n\t", "2:\n\tb %l[refused]\n\t")
+             :
+             : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable),
+               [not_suspendable_bit] "i"(std::countr_zero(std::uintptr_t{not_suspendable}))
+             : WEFT_SWITCH_CLOBBERS
+             : refused);
+    return true;
+refused:
+    return false;
 }
 
 static_assert(offsetof(control_block, stack_pointer) == offsetof(control_block, program_counter) + 8 &&
@@ -132,6 +167,9 @@ static_assert(offsetof(control_block, stack_pointer) == offsetof(control_block, 
 
 } // namespace weft::detail
 
+#undef WEFT_SWITCH
+#undef WEFT_SWITCH_OPERANDS
+#undef WEFT_SWITCH_CLOBBERS
 #undef WEFT_LANDING_PAD
 #undef WEFT_THEIR_PC
 #undef WEFT_SIGN_OURS

@@ -6,12 +6,14 @@
 // The inline switch on x86-64. It is not a call: to the compiler it is one statement that may change every register and
 // all memory, so the compiler itself spills what is live here, and nothing else. By hand go only rsp, rip, and the two
 // registers that cannot be declared clobbered: rbp (the frame pointer) and rbx (Clang's base pointer where the stack is
-// realigned). Nothing is pushed: a red zone below rsp stays whole. It leaves by an indirect branch and never by `ret`,
-// so the processor's stack of predicted returns stays as it was.
+// realigned). To GCC rbx is a register like others, and a switch costs what its stores cost, one a cycle: so a fiber that GCC
+// has compiled goes without its rbx. (A resumer does not: its loop's counter is better off in a register.) Nothing is
+// pushed: a red zone below rsp stays whole. It leaves by an indirect branch and never by `ret`, so the processor's stack of
+// predicted returns stays as it was.
 //
 // Call frame information: until the row below, an unwinder sees the function that leaves; from there on it sees a frame
-// whose caller is the arriving context. `ud2` never runs; it keeps the byte before label 1, which unwinders look up for
-// a suspended frame, out of that row.
+// whose caller is the arriving context. What fills the space up to label 1 never runs; it keeps the byte before the label,
+// which unwinders look up for a suspended frame, out of that row.
 
 #if defined(__CET__) && (__CET__ & 1)
 #    define WEFT_LANDING_PAD "endbr64\n\t"
@@ -40,57 +42,83 @@
 #    define WEFT_CLOBBER_AVX512
 #endif
 
-namespace weft::detail {
+#if defined(__clang__)
+#    define WEFT_LEAVE_FIBER_BASE WEFT_LEAVE_BASE
+#    define WEFT_CLOBBER_FIBER_BASE
+#else
+#    define WEFT_LEAVE_FIBER_BASE ""
+#    define WEFT_CLOBBER_FIBER_BASE , "rbx"
+#endif
+#define WEFT_LEAVE_BASE "movq  %%rbx, %c[leaving](%%rdi)\n\t"
 
-/// Exchanges the running flow of control, whose rbx and rbp belong at `Leaving` in the block, with the one in `block`,
-/// whose own lie at `Arriving`. See the two below.
-template <std::size_t Leaving, std::size_t Arriving>
-WEFT_ALWAYS_INLINE void switch_through(control_block& block) noexcept {
-    control_block* const b = &block;
-    asm volatile("leaq  1f(%%rip), %%rax\n\t"  // where we shall continue
-                 "movq  %c[sp](%%rdi), %%rcx\n\t" // the arriving rsp
-                 "movq  %c[pc](%%rdi), %%rdx\n\t" // the arriving rip
-                 "movq  %%rsp, %c[sp](%%rdi)\n\t" // ours go where they were
-                 "movq  %%rax, %c[pc](%%rdi)\n\t"
-                 "movq  %%rbp, %c[leaving]+8(%%rdi)\n\t"
-                 "movq  %%rbx, %c[leaving](%%rdi)\n\t"
-                 "movq  %c[arriving]+8(%%rdi), %%rbp\n\t" // the arriving context's registers
-                 WEFT_CFI_ARRIVING             //
-                 "movq  %c[arriving](%%rdi), %%rbx\n\t"
-                 "movq  %%rcx, %%rsp\n\t"    // now on its stack
-                 "jmp   *%%rdx\n\t"            // goes on there, at its label 1 or at its entry
-                 WEFT_CFI_LEAVING              //
-                 "ud2\n"                       // never runs, see above
-                 "1:\n\t"                      // somebody came back: rsp, rbp and rbx are ours again
-                 WEFT_LANDING_PAD              //
-                 :
-                 : "D"(b), [leaving] "i"(Leaving), [arriving] "i"(Arriving),
-                   [sp] "i"(offsetof(control_block, stack_pointer)), [pc] "i"(offsetof(control_block, program_counter))
-                 : "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1",
-                   "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
-                   "xmm14", "xmm15" WEFT_CLOBBER_AVX512, "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)",
-                   "st(7)", "mm0", "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "cc", "memory");
-}
+// Exchanges the running flow of control, whose rbx and rbp belong at `leaving` in the block at rdi, with the one in the block,
+// whose own lie at `arriving`. Where it will go on tells what it is, see control_block_mark.
+#define WEFT_SWITCH(LEAVE_BASE)                                                                                        \
+    "leaq  1f(%%rip), %%rax\n\t"            /* where we shall continue */                                              \
+    "movq  %c[sp](%%rdi), %%rcx\n\t"        /* the arriving rsp */                                                     \
+    "movq  %c[pc](%%rdi), %%rdx\n\t"        /* the arriving rip */                                                     \
+    "movq  %%rsp, %c[sp](%%rdi)\n\t"        /* ours go where they were */                                              \
+    "movq  %%rax, %c[pc](%%rdi)\n\t"                                                                                   \
+    "movq  %%rbp, %c[leaving]+8(%%rdi)\n\t"                                                                            \
+    LEAVE_BASE                                                                                                         \
+    "movq  %c[arriving]+8(%%rdi), %%rbp\n\t" /* the arriving context's registers */                                    \
+    WEFT_CFI_ARRIVING                                                                                                  \
+    "movq  %c[arriving](%%rdi), %%rbx\n\t"                                                                             \
+    "movq  %%rcx, %%rsp\n\t"                /* now on its stack */                                                     \
+    "jmp   *%%rdx\n\t"                      /* goes on there, at its label 1 or at its entry */                        \
+    WEFT_CFI_LEAVING                                                                                                   \
+    ".balign %c[modulus], 0xcc\n\t"         /* label 1 lies `mark` bytes beyond a multiple of `modulus`; */            \
+    ".skip   %c[mark], 0xcc\n"             /* before it stands int3, which never runs */                              \
+    "1:\n\t"                                /* somebody came back: rsp, rbp and rbx are ours again */                  \
+    WEFT_LANDING_PAD
+
+#define WEFT_SWITCH_OPERANDS(BLOCK, LEAVING, ARRIVING, MARK)                                                           \
+    "D"(BLOCK), [leaving] "i"(offsetof(control_block, LEAVING)), [arriving] "i"(offsetof(control_block, ARRIVING)),    \
+        [mark] "i"(MARK), [modulus] "i"(marked_modulus), [sp] "i"(offsetof(control_block, stack_pointer)),             \
+        [pc] "i"(offsetof(control_block, program_counter))
+
+#define WEFT_SWITCH_CLOBBERS                                                                                           \
+    "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3",  \
+        "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",                   \
+        "xmm15" WEFT_CLOBBER_AVX512, "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", "mm0",       \
+        "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "cc", "memory"
+
+namespace weft::detail {
 
 /// Leaves the running flow of control, the resumer, in `block` and continues the fiber that was in it. Returns when
 /// somebody switches back through the same block, possibly on another thread: no thread-local address may be kept across
 /// it. As it is always the same block, rdi arrives as it left: a compiler that keeps the block's address there need not
 /// fetch it from a stack. Costs 4 loads, 4 stores and one well-predicted branch; MXCSR and the x87 control word stay the
-/// thread's.
+/// thread's. Mark: all_marks if the fiber is not to suspend itself plainly.
+template <std::uintptr_t Mark = not_resumable>
 WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
-    switch_through<offsetof(control_block, resumer_base_register), offsetof(control_block, fiber_base_register)>(block);
+    asm volatile(WEFT_SWITCH(WEFT_LEAVE_BASE)
+                 :
+                 : WEFT_SWITCH_OPERANDS(&block, resumer_base_register, fiber_base_register, Mark)
+                 : WEFT_SWITCH_CLOBBERS);
 }
 
-/// The other way: leaves the fiber in `block` and continues the resumer that was in it.
+/// The other way: leaves the fiber in `block` and continues the resumer that was in it. GCC: 3 stores.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
-    switch_through<offsetof(control_block, fiber_base_register), offsetof(control_block, resumer_base_register)>(block);
+    asm volatile(WEFT_SWITCH(WEFT_LEAVE_FIBER_BASE)
+                 :
+                 : WEFT_SWITCH_OPERANDS(&block, fiber_base_register, resumer_base_register, not_suspendable)
+                 : WEFT_SWITCH_CLOBBERS WEFT_CLOBBER_FIBER_BASE);
 }
+
+inline constexpr bool switch_asks_mark = false;
 
 static_assert(offsetof(control_block, fiber_frame_pointer) == offsetof(control_block, fiber_base_register) + 8 &&
               offsetof(control_block, resumer_frame_pointer) == offsetof(control_block, resumer_base_register) + 8);
 
 } // namespace weft::detail
 
+#undef WEFT_SWITCH
+#undef WEFT_SWITCH_OPERANDS
+#undef WEFT_SWITCH_CLOBBERS
+#undef WEFT_LEAVE_BASE
+#undef WEFT_LEAVE_FIBER_BASE
+#undef WEFT_CLOBBER_FIBER_BASE
 #undef WEFT_LANDING_PAD
 #undef WEFT_CFI_ARRIVING
 #undef WEFT_CFI_LEAVING

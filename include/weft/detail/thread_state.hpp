@@ -38,17 +38,6 @@ inline exception_state& exceptions_of(const thread_state& thread) noexcept {
     return *reinterpret_cast<exception_state*>(reinterpret_cast<std::uintptr_t>(thread.at_rest) + exceptions_from_rest);
 }
 
-/// Does a fiber run on the thread, or is it handling an exception?
-WEFT_ALWAYS_INLINE bool busy(const thread_state& thread) noexcept {
-    if constexpr (exception_state::is_one_word) {
-        std::uint64_t word;
-        std::memcpy(&word, thread.asked + never_zero_in_record, sizeof word);
-        return word != 0;
-    } else {
-        return thread.asked != thread.at_rest || exceptions_of(thread).any();
-    }
-}
-
 /// The innermost running fiber, if one runs.
 inline fiber_record* running_fiber(const thread_state& thread) noexcept {
     if (thread.asked == thread.at_rest) return nullptr;
@@ -98,11 +87,93 @@ WEFT_ALWAYS_INLINE thread_state& this_thread() noexcept {
 #endif
 }
 
-/// The state of the running thread, which was `before` when no fiber ran it, and is so again. Which is cheaper, to ask
+// Does this code certainly become part of a program (not of a shared library) which has the state in itself (not in
+// libweft.so, the build defines WEFT_STATIC)? Then its distance to the thread pointer is known when the program is linked.
+#if WEFT_THREAD_STATE_INLINE && defined(WEFT_STATIC) && (defined(__PIE__) || !defined(__PIC__))
+#    define WEFT_THREAD_STATE_LOCAL 1
+#else
+#    define WEFT_THREAD_STATE_LOCAL 0
+#endif
+
+/// The two of the running thread's pointers that a plain resume uses, by as few instructions as can be.
+class thread_pointers {
+public:
+#if !WEFT_THREAD_STATE_LOCAL
+    WEFT_ALWAYS_INLINE thread_pointers() noexcept : state_{&this_thread()} {}
+    WEFT_ALWAYS_INLINE const std::byte* asked() const noexcept { return state_->asked; }
+    WEFT_ALWAYS_INLINE const std::byte* at_rest() const noexcept { return state_->at_rest; }
+    WEFT_ALWAYS_INLINE void set_asked(const void* to) const noexcept { state_->asked = static_cast<const std::byte*>(to); }
+
+private:
+    thread_state* state_;
+#else
+    // The local-exec model of ELF. The clobbered memory is the state: other code accesses it by its address.
+#    if defined(__x86_64__)
+    WEFT_ALWAYS_INLINE const std::byte* asked() const noexcept {
+        const std::byte* p;
+        asm volatile("movq %%fs:weft_thread_state@tpoff+%c1, %0" : "=r"(p) : "i"(offsetof(thread_state, asked)) : "memory");
+        return p;
+    }
+    WEFT_ALWAYS_INLINE const std::byte* at_rest() const noexcept {
+        const std::byte* p;
+        asm volatile("movq %%fs:weft_thread_state@tpoff+%c1, %0" : "=r"(p) : "i"(offsetof(thread_state, at_rest)) : "memory");
+        return p;
+    }
+    WEFT_ALWAYS_INLINE void set_asked(const void* to) const noexcept {
+        asm volatile("movq %0, %%fs:weft_thread_state@tpoff+%c1" : : "r"(to), "i"(offsetof(thread_state, asked)) : "memory");
+    }
+#    else
+    WEFT_ALWAYS_INLINE thread_pointers() noexcept {
+        asm volatile("mrs   %0, tpidr_el0\n\t"
+                     "add   %0, %0, #:tprel_hi12:weft_thread_state, lsl #12"
+                     : "=r"(near_));
+    }
+    WEFT_ALWAYS_INLINE const std::byte* asked() const noexcept {
+        const std::byte* p;
+        asm volatile("ldr   %0, [%1, #:tprel_lo12_nc:weft_thread_state+%c2]"
+                     : "=r"(p)
+                     : "r"(near_), "i"(offsetof(thread_state, asked))
+                     : "memory");
+        return p;
+    }
+    WEFT_ALWAYS_INLINE const std::byte* at_rest() const noexcept {
+        const std::byte* p;
+        asm volatile("ldr   %0, [%1, #:tprel_lo12_nc:weft_thread_state+%c2]"
+                     : "=r"(p)
+                     : "r"(near_), "i"(offsetof(thread_state, at_rest))
+                     : "memory");
+        return p;
+    }
+    WEFT_ALWAYS_INLINE void set_asked(const void* to) const noexcept {
+        asm volatile("str   %0, [%1, #:tprel_lo12_nc:weft_thread_state+%c2]"
+                     :
+                     : "r"(to), "r"(near_), "i"(offsetof(thread_state, asked))
+                     : "memory");
+    }
+
+private:
+    std::uintptr_t near_; // the thread pointer and what the distance has above its lowest 12 bits
+#    endif
+#endif
+};
+
+/// Does a fiber run on the thread whose pointers are `asked` and `at_rest`, or is it handling an exception?
+WEFT_ALWAYS_INLINE bool busy(const std::byte* asked, [[maybe_unused]] const thread_pointers& of) noexcept {
+    if constexpr (exception_state::is_one_word) {
+        std::uint64_t word;
+        std::memcpy(&word, asked + never_zero_in_record, sizeof word);
+        return word != 0;
+    } else {
+        const auto exceptions = reinterpret_cast<std::uintptr_t>(of.at_rest()) + exceptions_from_rest;
+        return asked != of.at_rest() || reinterpret_cast<const exception_state*>(exceptions)->any();
+    }
+}
+
+/// The pointers of the running thread, which were `before` when no fiber ran it, and are so again. Which is cheaper, to ask
 /// anew or to fetch the address from the stack (whose own address has just come out of memory)?
-WEFT_ALWAYS_INLINE thread_state& still_this_thread([[maybe_unused]] thread_state& before) noexcept {
+WEFT_ALWAYS_INLINE thread_pointers still_this_thread([[maybe_unused]] const thread_pointers& before) noexcept {
 #if defined(__x86_64__)
-    return this_thread();
+    return {};
 #else
     return before;
 #endif
