@@ -27,7 +27,7 @@ long two(weft::detail::control_block& block, long a, double b) {
 """
 INLINE_SWITCHES = 4
 # What stands up to label 1: the filling, which traps, and the way out of try_switch_to_resumer. Nobody falls through to it.
-FILLING = {"int3", "udf", ".word", "b"}
+FILLING = {"int3", "udf", ".word", "...", "b"}
 
 PUBLIC = ["weft_make_context", "weft_jump_context", "weft_ontop_context"]
 
@@ -52,6 +52,8 @@ class Reader:
                 symbol = match[1]
             elif match := re.match(r" *[0-9a-f]+:\t(\S+(?: (?:jmp|call))?)\s*([^#/]*)", line):
                 found.append((symbol, match[1], match[2].strip()))
+            elif line.strip() == "...":  # zeros
+                found.append((symbol, "...", ""))
         return found
 
 

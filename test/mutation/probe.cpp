@@ -292,6 +292,11 @@ void walk_inline(std::size_t cut) {
                                      reinterpret_cast<void (*)(void*)>(&registers_inline_entry), &first);
     creator = {};
     for (int i = 0; i != 5; ++i) jump(outside, inside, &block, &first);
+    if constexpr (weft::detail::switch_asks_mark) { // the fiber waits there, and not a resumer
+        const weft::detail::control_block before = block;
+        expect("a switch to the resumer that is not there", weft::detail::try_switch_to_resumer(block), false);
+        expect("the block after it", std::memcmp(&before, &block, sizeof block), 0);
+    }
     expect_memory_above();
 }
 
