@@ -116,8 +116,10 @@ class WeftConan(ConanFile):
         library.libs = ["weft"]
         if self.settings.os in ("Linux", "FreeBSD"):
             library.system_libs = ["pthread"]
+        if not self.options.shared:
+            library.defines.append("WEFT_STATIC=1")
         if self.options.switch == "fcontext":
-            library.defines = ["WEFT_SWITCH_FCONTEXT=1"]
+            library.defines.append("WEFT_SWITCH_FCONTEXT=1")
             self.add_dependency(library, "boost", "context", ["boost_context"])
         if self.options.asio:
             self.add_dependency(self.component("asio", ["weft"]), "boost", "headers")

@@ -40,6 +40,7 @@ class Build:
     link: list = dataclasses.field(default_factory=list)
     archiver: str = "ar"
     shared: bool = False
+    inside: bool = False  # a static library, which becomes part of a shared one of the program
     unity: bool = False
     boost: bool = False  # on Boost.Context's switch
     emulator: list = dataclasses.field(default_factory=list)
@@ -114,13 +115,25 @@ class Workshop:
     def make_program(self, build):
         folder = self.folder / re.sub(r"\W+", "-", build.name)
         folder.mkdir(parents=True, exist_ok=True)
-        unwinds = f"-DUNWINDS={int(build.unwinds())}"
-        objects = [self.compile(build, HERE / "program.cpp", [*build.program, unwinds], folder / "program.o"),
-                   self.compile(build, HERE / "other.cpp", [*build.program, *NO_EXCEPTIONS], folder / "other.o")]
+        flags = [*build.program, f"-DUNWINDS={int(build.unwinds())}"]
+        if not build.shared:
+            flags.append("-DWEFT_STATIC=1")
+        if build.inside:
+            flags += ["-fPIC", "-Dmain=whole_program"]
+        objects = [self.compile(build, HERE / "program.cpp", flags, folder / "program.o"),
+                   self.compile(build, HERE / "other.cpp", [*flags, *NO_EXCEPTIONS], folder / "other.o")]
         library = self.library(build)
         program = folder / "program"
-        run(*build.compiler, "-O2", *objects, library, *build.link, "-pthread",
-            *([f"-Wl,-rpath,{library.parent}"] if build.shared else []), "-o", program)
+        link = [*objects, library, *build.link, "-pthread"]
+        if build.inside:
+            run(*build.compiler, "-O2", "-shared", *link, "-Wl,-z,defs", "-o", folder / "libprogram.so")
+            main = folder / "main.cpp"
+            main.write_text("int whole_program(int, char**);\n"
+                            "int main(int argc, char** argv) { return whole_program(argc, argv); }\n")
+            link = [main, folder / "libprogram.so", f"-Wl,-rpath,{folder}"]
+        elif build.shared:
+            link.append(f"-Wl,-rpath,{library.parent}")
+        run(*build.compiler, "-O2", *link, "-o", program)
         return program
 
 
@@ -171,6 +184,8 @@ def builds(gcc, clang, packages, staged_boost):
     yield Build("GCC: a library without RTTI", [gcc], library=["-fno-rtti"])
     yield Build("GCC: a program without RTTI", [gcc], program=["-fno-rtti"])
     yield Build("GCC: shared", [gcc], shared=True)
+    yield Build("GCC: inside of a shared library", [gcc], library=["-fPIC"], inside=True)
+    yield Build("Clang: inside of a shared library", [clang], library=["-fPIC"], inside=True)
     gcc_archiver = re.sub(r"g\+\+(?=[^/]*$)", "gcc-ar", gcc)
     lld = ["-fuse-ld=lld"]
     yield Build("GCC: -flto", [gcc, "-flto"], archiver=gcc_archiver)
