@@ -4,7 +4,9 @@
 
 #include <weft/detail/await_request.hpp>
 
+#include <bit>
 #include <cstddef>
+#include <cstdint>
 
 using weft::detail::fiber_details;
 using weft::detail::fiber_record;
@@ -43,8 +45,9 @@ extern "C" constinit const weft::detail::debugger_layout weft_debugger_layout{
 #else
     .marked = offsetof(fiber_record, context.context),
 #endif
-    .not_resumable = weft::detail::not_resumable,
-    .not_suspendable = weft::detail::not_suspendable,
+    .not_resumable_bit = std::countr_zero(std::uintptr_t{weft::detail::not_resumable}),
+    .not_suspendable_bit = std::countr_zero(std::uintptr_t{weft::detail::not_suspendable}),
+    .inverted = weft::detail::inverted_marks != 0,
 };
 
 // The script itself, for gdb to load with any program that has this object: kind 4 (Python, in the section itself), the

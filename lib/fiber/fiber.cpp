@@ -64,6 +64,7 @@ void fiber_main(void* argument) noexcept {
 #endif
     open_block(fiber);
     fiber.state = detail::done;
+    set_marks(fiber.context, detail::not_resumable); // if it was unwound there are more
     detail::departure{}.to_resumer(fiber.details->sanitizer, true);
     detail::switch_to_resumer(fiber.context);
     detail::fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
@@ -79,15 +80,11 @@ namespace detail {
 inline namespace WEFT_CONTEXT_ABI {
 
 namespace {
-alignas(marked_modulus) constinit char with_all_marks[marked_modulus]{};
+[[maybe_unused]] alignas(16) constinit char with_all_marks[16]{};
 }
 constinit const fiber_record no_fiber = [] {
     fiber_record fiber{};
-#if WEFT_SWITCH_NATIVE
-    fiber.context.program_counter = &with_all_marks[all_marks];
-#else
-    fiber.context.context = &with_all_marks[all_marks];
-#endif
+    if constexpr (inverted_marks == 0) fiber.context.*marked = with_all_marks + (all_marks & 15);
     fiber.state = done;
     return fiber;
 }();
@@ -158,10 +155,7 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
 
     departure d;
     d.to_fiber(fiber.details->sanitizer, last.details->sanitizer);
-    if (and_unwinding)
-        switch_to_fiber<all_marks>(fiber.context);
-    else
-        switch_to_fiber(fiber.context);
+    switch_to_fiber(fiber.context);
     d.back_in_resumer();
 
     thread_state& now = this_thread();
@@ -277,7 +271,7 @@ void check_suspend(fiber_record& fiber) {
     open_block(fiber);
 #if WEFT_EXCEPTIONS
     if (fiber.state & unwinding) {
-        set_marks(fiber.context, all_marks); // as weft's own switch has done
+        set_marks(fiber.context, all_marks); // it may swallow this, and come again
         throw forced_unwind{fiber};
     }
 #endif

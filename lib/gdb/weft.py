@@ -14,9 +14,9 @@ import struct
 
 # The members of weft::detail::debugger_layout and debugger_records, see lib/fiber/debugger.h.
 LAYOUT = ("version own_switch details state started lowest size inner outer driver operations name pc sp fiber_base "
-          "fiber_frame resumer_base resumer_frame driver_body marked not_resumable not_suspendable").split()
+          "fiber_frame resumer_base resumer_frame driver_body marked not_resumable not_suspendable inverted").split()
 RECORDS = "with_room full none next begun record_size".split()
-SUSPENDED, DONE, UNWINDING, SET_ASIDE = 1, 2, 4, 16
+SUSPENDED, DONE, SET_ASIDE = 1, 2, 16
 MOST_SLABS = MOST_RECORDS = 65536  # in a list, and in a slab: there are more only if memory was overwritten
 # As GCC and Clang call the function that resumes a coroutine.
 RESUMES = re.compile(r"( \[clone \.(actor|resume)\]| \(\.(actor|resume)\)|\.(actor|resume))$")
@@ -44,8 +44,8 @@ class Fiber:
         self.address = address
         self.details, self.state, self.started, marked = program.members(
             address, details="Q", state="I", started="?", marked="Q")
-        if not marked & program.layout["not_resumable"]:  # suspended, and nothing else is to be said of it
-            self.state |= SUSPENDED
+        if (marked >> program.layout["not_resumable"] & 1) == program.layout["inverted"]:
+            self.state |= SUSPENDED  # and nothing else is to be said of it
         self.lowest, self.size, self.inner, self.outer, self.driver, self.operations, name = program.members(
             self.details, lowest="Q", size="Q", inner="Q", outer="Q", driver="Q", operations="Q", name="Q")
         self.name = program.text(name)
@@ -181,11 +181,14 @@ class Program:
             raise Problem("weft: this library runs on Boost.Context's switch (WEFT_SWITCH=fcontext): its fibers are "
                           "listed, but what it saves of them is Boost's own and not read here")
         at = lambda member: self.number(record + self.layout[member])
-        pc = at("pc")
-        if whose == "fiber":  # a mark that the switch has not left there
-            pc &= ~self.layout["not_resumable"]
-        elif not self.fiber(record).state & UNWINDING:
-            pc &= ~self.layout["not_suspendable"]
+        pc, of_fiber = at("pc"), whose == "fiber"
+        not_resumable, not_suspendable = (1 << self.layout[mark] for mark in ("not_resumable", "not_suspendable"))
+        if not self.layout["inverted"]:  # without a mark that the switch has not left there
+            pc &= ~(not_resumable if of_fiber else not_suspendable)
+        elif of_fiber:
+            pc = ~(pc | not_resumable | not_suspendable) % 2**64
+        else:
+            pc &= ~(not_resumable | not_suspendable)
         return {"sp": at("sp"), "pc": self.target.code(pc), "frame": at(whose + "_frame"), "base": at(whose + "_base")}
 
     # Coroutines. A frame begins with the addresses of two functions, the first of which resumes the coroutine. Behind

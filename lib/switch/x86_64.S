@@ -164,7 +164,7 @@ private_function SYMBOL(weft_fiber_entry)
     .cfi_signal_frame
 #    endif
     ud2                                             // never runs; as in weft_context_entry
-private_label SYMBOL(weft_fiber_start)              // 2 beyond a multiple of 16: a fiber's mark (control_block_mark)
+private_label SYMBOL(weft_fiber_start)
     enter
     movq    %rbp, %rax                              // the function
 #    if LINK_BACKTRACES

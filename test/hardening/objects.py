@@ -26,8 +26,8 @@ long two(weft::detail::control_block& block, long a, double b) {
 }
 """
 INLINE_SWITCHES = 4
-# What stands up to label 1: the filling, which traps, and the way out of try_switch_to_resumer. Nobody falls through to it.
-FILLING = {"int3", "udf", ".word", "...", "b"}
+# What stands up to label 1: what traps, and the way out of try_switch_to_resumer. Nobody falls through to it.
+FILLING = {"ud2", "udf", ".word", "...", "b"}
 
 PUBLIC = ["weft_make_context", "weft_jump_context", "weft_ontop_context"]
 

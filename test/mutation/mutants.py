@@ -78,7 +78,7 @@ OTHER = {"leaving": "arriving", "arriving": "leaving", "pc": "sp", "sp": "pc"}
 MARK = {"not_resumable": "not_suspendable", "not_suspendable": "not_resumable"}
 ESCAPED = re.compile(r"(?<=[ ,])(?:0x[0-9a-f]+|\d+)(?=,)")
 # The two directions: who leaves, who arrives.
-DIRECTION = re.compile(r"WEFT_SWITCH_OPERANDS\((?:b|&block), (\w+_base_register), (\w+_base_register), (\w+)\)")
+DIRECTION = re.compile(r"WEFT_SWITCH_OPERANDS\((?:b|&block), (\w+_base_register), (\w+_base_register)(?:, (\w+))?\)")
 
 
 def mutants(file, text):

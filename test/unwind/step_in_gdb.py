@@ -293,6 +293,8 @@ def step_through_inline(switch, leaving_chain, block, arriving_function, arrivin
     leaving = Caller.leaving(leaving_chain)
     left_other_stack = on_other_stack()
     pc, sp = (word(block + 8 * n) for n in (2, 3))
+    if arch is not Aarch64 and switch == "main_switches":
+        pc = ~pc % 2**64  # a fiber's rests inverted
     base, fp = (word(block + 8 * n) for n in ((4, 5) if switch == "main_switches" else (0, 1)))
     names = {switch, arriving_function}
     seen_arriving = False

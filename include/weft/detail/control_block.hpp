@@ -30,22 +30,33 @@ struct control_block {
 #endif
 };
 
-/// Two bits of the word in a block that says where the waiting flow goes on. They are not set there: the labels of the
-/// inline switch are aligned so that their addresses have them. So a fiber's being suspended or running is told by what the
-/// switch stores anyway, and asked by a test of one bit.
+/// Two bits of the word in a block that says where the waiting flow goes on. Nobody sets them for a plain switch: they are
+/// there because of which flow it is. So a fiber's being suspended or running is told by what the switch stores anyway, and
+/// asked by a test of one bit.
 enum control_block_mark : std::uintptr_t {
-    // On AArch64 addresses of instructions are multiples of 4.
-#if WEFT_SWITCH_NATIVE && defined(__aarch64__)
-    not_suspendable = 4, // the resumer does not wait, or is not to be switched to without more questions
-    not_resumable = 8,   // the fiber does not wait, or is not to be switched to without more questions
+#if WEFT_SWITCH_NATIVE && defined(__x86_64__)
+    // A fiber's pc is stored inverted: the highest bits of an address are 0. (To give its label an alignment of its own would
+    // be free, too, but predictors tell branches by the lowest bits of their targets.)
+    not_suspendable = std::uintptr_t{1} << 62, // the resumer does not wait, or is not to be switched to without more questions
+    not_resumable = std::uintptr_t{1} << 63,   // the fiber does not wait, or is not to be switched to without more questions
+#elif WEFT_SWITCH_NATIVE
+    // Addresses of instructions are multiples of 4. The labels where a fiber and a resumer go on lie so many bytes beyond a
+    // multiple of 16.
+    not_suspendable = 4,
+    not_resumable = 8,
 #else
+    // A context is at least 4-byte aligned.
     not_resumable = 1,
     not_suspendable = 2,
 #endif
     all_marks = not_resumable | not_suspendable,
 };
-/// The labels are aligned to this, and then moved on by their mark.
-inline constexpr std::uintptr_t marked_modulus = all_marks + (all_marks & -all_marks);
+/// The marks that are there when their bit is not.
+#if WEFT_SWITCH_NATIVE && defined(__x86_64__)
+inline constexpr std::uintptr_t inverted_marks = not_resumable;
+#else
+inline constexpr std::uintptr_t inverted_marks = 0;
+#endif
 
 /// The word that has the marks.
 inline constexpr void* control_block::*marked =
@@ -57,12 +68,12 @@ inline constexpr void* control_block::*marked =
 
 /// The marks of the block.
 inline std::uintptr_t marks_of(const control_block& block) noexcept {
-    return reinterpret_cast<std::uintptr_t>(block.*marked) & all_marks;
+    return (reinterpret_cast<std::uintptr_t>(block.*marked) ^ inverted_marks) & all_marks;
 }
 /// Sets them. Before the next switch they must be again what the switch that left them gave them.
 inline void set_marks(control_block& block, std::uintptr_t marks) noexcept {
     const auto word = reinterpret_cast<std::uintptr_t>(block.*marked);
-    block.*marked = reinterpret_cast<void*>((word & ~std::uintptr_t{all_marks}) | marks);
+    block.*marked = reinterpret_cast<void*>((word & ~std::uintptr_t{all_marks}) | (marks ^ inverted_marks));
 }
 
 /// Makes a block whose first switch, to the fiber, calls `entry(argument)` on the stack that ends below `stack_top` (16-byte aligned).

@@ -17,6 +17,8 @@
 // and Windows it must not even be named. Where it points into a shadow call stack (the processor knows nothing of that,
 // functions store and load return addresses there), each flow of control has its own, and x18 is exchanged as sp is.
 //
+// Labels where a fiber and a resumer go on are aligned differently, see control_block_mark.
+//
 // PAC (see lib/switch/aarch64.S): the pc rests in memory signed with its sp, and is checked before the branch.
 // BTI: a branch through x17 may land on `bti j`, and on `bti c`, the landing pad of a function.
 //
@@ -103,14 +105,14 @@
     "br   x17\n\t"                          /* goes on there, at its label 1 or at its entry */                        \
     WEFT_CFI_LEAVING                                                                                                   \
     OTHERWISE                                                                                                          \
-    ".balign %c[modulus], 0\n\t"            /* label 1 lies `mark` bytes beyond a multiple of `modulus`; */            \
+    ".balign 16, 0\n\t"            /* label 1 lies `mark` bytes beyond a multiple of 16; */                 \
     ".skip   %c[mark]\n"                    /* before it stands udf #0, which never runs */                            \
     "1:\n\t"                                /* somebody came back: sp, x29 and x19 are ours again */                   \
     WEFT_LANDING_PAD
 
 #define WEFT_SWITCH_OPERANDS(BLOCK, LEAVING, ARRIVING, MARK)                                                           \
     "r"(BLOCK), [leaving] "i"(offsetof(control_block, LEAVING)), [arriving] "i"(offsetof(control_block, ARRIVING)),    \
-        [mark] "i"(MARK), [modulus] "i"(marked_modulus),                                                               \
+        [mark] "i"(MARK),                                                                \
         [pc_sp] "i"(offsetof(control_block, program_counter)) WEFT_SHADOW_OPERAND
 
 #define WEFT_SWITCH_CLOBBERS                                                                                           \
@@ -126,13 +128,11 @@ namespace weft::detail {
 /// somebody switches back through the same block, possibly on another thread: no thread-local address may be kept across
 /// it. As it is always the same block, x0 arrives as it left: a compiler that keeps the block's address there need not
 /// fetch it from a stack. Costs 8 instructions, 2 of them loads and 2 stores (14 with PAC); FPCR and FPSR stay the thread's.
-/// Mark: all_marks if the fiber is not to suspend itself plainly.
-template <std::uintptr_t Mark = not_resumable>
 WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
     asm volatile(WEFT_SWITCH("", "")
                  :
-                 : WEFT_SWITCH_OPERANDS(b, resumer_base_register, fiber_base_register, Mark)
+                 : WEFT_SWITCH_OPERANDS(b, resumer_base_register, fiber_base_register, not_resumable)
                  : WEFT_SWITCH_CLOBBERS);
 }
 

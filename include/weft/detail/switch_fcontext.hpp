@@ -17,7 +17,6 @@ WEFT_ALWAYS_INLINE void switch_through(control_block& block, std::uintptr_t mark
     set_marks(left, marks);
 }
 
-template <std::uintptr_t = not_resumable> // who leaves for a fiber gets its mark from that
 WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) {
     switch_through(block, not_suspendable);
 }

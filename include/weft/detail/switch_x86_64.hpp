@@ -12,8 +12,8 @@
 // predicted returns stays as it was.
 //
 // Call frame information: until the row below, an unwinder sees the function that leaves; from there on it sees a frame
-// whose caller is the arriving context. What fills the space up to label 1 never runs; it keeps the byte before the label,
-// which unwinders look up for a suspended frame, out of that row.
+// whose caller is the arriving context. `ud2` never runs; it keeps the byte before label 1, which unwinders look up for
+// a suspended frame, out of that row.
 
 #if defined(__CET__) && (__CET__ & 1)
 #    define WEFT_LANDING_PAD "endbr64\n\t"
@@ -52,11 +52,13 @@
 #define WEFT_LEAVE_BASE "movq  %%rbx, %c[leaving](%%rdi)\n\t"
 
 // Exchanges the running flow of control, whose rbx and rbp belong at `leaving` in the block at rdi, with the one in the block,
-// whose own lie at `arriving`. Where it will go on tells what it is, see control_block_mark.
-#define WEFT_SWITCH(LEAVE_BASE)                                                                                        \
+// whose own lie at `arriving`. LEAVING_PC and ARRIVING_PC invert that of a fiber, see control_block_mark.
+#define WEFT_SWITCH(LEAVING_PC, ARRIVING_PC, LEAVE_BASE)                                                               \
     "leaq  1f(%%rip), %%rax\n\t"            /* where we shall continue */                                              \
+    LEAVING_PC                                                                                                         \
     "movq  %c[sp](%%rdi), %%rcx\n\t"        /* the arriving rsp */                                                     \
     "movq  %c[pc](%%rdi), %%rdx\n\t"        /* the arriving rip */                                                     \
+    ARRIVING_PC                                                                                                        \
     "movq  %%rsp, %c[sp](%%rdi)\n\t"        /* ours go where they were */                                              \
     "movq  %%rax, %c[pc](%%rdi)\n\t"                                                                                   \
     "movq  %%rbp, %c[leaving]+8(%%rdi)\n\t"                                                                            \
@@ -67,15 +69,13 @@
     "movq  %%rcx, %%rsp\n\t"                /* now on its stack */                                                     \
     "jmp   *%%rdx\n\t"                      /* goes on there, at its label 1 or at its entry */                        \
     WEFT_CFI_LEAVING                                                                                                   \
-    ".balign %c[modulus], 0xcc\n\t"         /* label 1 lies `mark` bytes beyond a multiple of `modulus`; */            \
-    ".skip   %c[mark], 0xcc\n"             /* before it stands int3, which never runs */                              \
+    "ud2\n"                                 /* never runs, see above */                                                \
     "1:\n\t"                                /* somebody came back: rsp, rbp and rbx are ours again */                  \
     WEFT_LANDING_PAD
 
-#define WEFT_SWITCH_OPERANDS(BLOCK, LEAVING, ARRIVING, MARK)                                                           \
+#define WEFT_SWITCH_OPERANDS(BLOCK, LEAVING, ARRIVING)                                                                 \
     "D"(BLOCK), [leaving] "i"(offsetof(control_block, LEAVING)), [arriving] "i"(offsetof(control_block, ARRIVING)),    \
-        [mark] "i"(MARK), [modulus] "i"(marked_modulus), [sp] "i"(offsetof(control_block, stack_pointer)),             \
-        [pc] "i"(offsetof(control_block, program_counter))
+        [sp] "i"(offsetof(control_block, stack_pointer)), [pc] "i"(offsetof(control_block, program_counter))
 
 #define WEFT_SWITCH_CLOBBERS                                                                                           \
     "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3",  \
@@ -89,20 +89,19 @@ namespace weft::detail {
 /// somebody switches back through the same block, possibly on another thread: no thread-local address may be kept across
 /// it. As it is always the same block, rdi arrives as it left: a compiler that keeps the block's address there need not
 /// fetch it from a stack. Costs 4 loads, 4 stores and one well-predicted branch; MXCSR and the x87 control word stay the
-/// thread's. Mark: all_marks if the fiber is not to suspend itself plainly.
-template <std::uintptr_t Mark = not_resumable>
+/// thread's.
 WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
-    asm volatile(WEFT_SWITCH(WEFT_LEAVE_BASE)
+    asm volatile(WEFT_SWITCH("", "notq  %%rdx\n\t", WEFT_LEAVE_BASE)
                  :
-                 : WEFT_SWITCH_OPERANDS(&block, resumer_base_register, fiber_base_register, Mark)
+                 : WEFT_SWITCH_OPERANDS(&block, resumer_base_register, fiber_base_register)
                  : WEFT_SWITCH_CLOBBERS);
 }
 
 /// The other way: leaves the fiber in `block` and continues the resumer that was in it. GCC: 3 stores.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
-    asm volatile(WEFT_SWITCH(WEFT_LEAVE_FIBER_BASE)
+    asm volatile(WEFT_SWITCH("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE)
                  :
-                 : WEFT_SWITCH_OPERANDS(&block, fiber_base_register, resumer_base_register, not_suspendable)
+                 : WEFT_SWITCH_OPERANDS(&block, fiber_base_register, resumer_base_register)
                  : WEFT_SWITCH_CLOBBERS WEFT_CLOBBER_FIBER_BASE);
 }
 
