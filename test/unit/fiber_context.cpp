@@ -1001,9 +1001,9 @@ BOOST_AUTO_TEST_CASE(a_fiber_that_waits_as_a_context_cannot_be_suspended) {
     BOOST_TEST(outer.done());
 }
 
-// A destructor of a fiber that is being unwound may use contexts; what they run is not unwound.
+// A destructor of a fiber that is being unwound may use contexts; what they run is not unwound, and the fiber still is.
 BOOST_AUTO_TEST_CASE(a_fiber_being_unwound_may_resume_contexts) {
-    int refused = 0, ran = 0;
+    int refused = 0, ran = 0, unwound = 0;
     {
         weft::fiber f{[&](weft::fiber_ref self) {
             const at_exit_of_scope resumes_one{[&] {
@@ -1017,6 +1017,11 @@ BOOST_AUTO_TEST_CASE(a_fiber_being_unwound_may_resume_contexts) {
                     return std::move(caller);
                 }};
                 c = std::move(c).resume();
+                try {
+                    self.suspend();
+                } catch (const weft::forced_unwind&) {
+                    ++unwound;
+                }
             }};
             self.suspend();
         }};
@@ -1024,6 +1029,7 @@ BOOST_AUTO_TEST_CASE(a_fiber_being_unwound_may_resume_contexts) {
     }
     BOOST_TEST(ran == 1);
     BOOST_TEST(refused == 1);
+    BOOST_TEST(unwound == 1);
 }
 
 BOOST_AUTO_TEST_CASE(the_exceptions_of_a_fiber_and_of_a_context_are_their_own) {
