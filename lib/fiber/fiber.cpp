@@ -84,7 +84,8 @@ namespace {
 }
 constinit const fiber_record no_fiber = [] {
     fiber_record fiber{};
-    if constexpr (inverted_marks == 0) fiber.context.*marked = with_all_marks + (all_marks & 15);
+    if constexpr (inverted_marks == 0) // else 0 is not resumable
+        fiber.context.*marked = with_all_marks + (all_marks & 15);
     fiber.state = done;
     return fiber;
 }();
