@@ -69,25 +69,37 @@ def without_fields(architecture, text, fields):
 
 
 def inline_switches(architecture, text):
-    """The bytes of each inline switch: those before and after the jump that leaves, and the one that never runs."""
-    leave, before, after = {"aarch64": (bytes.fromhex("20021fd6000020d4"), 52, 4),
-                            "x86_64": (bytes.fromhex("ffe20f0b"), 41, 4)}[architecture]
-    begin = {"aarch64": (b"\x11", b"\x0d"), "x86_64": bytes.fromhex("488d05")}[architecture]
+    """The bytes of each inline switch up to the jump that leaves, and the landing pad at label 1. What fills the space between
+    them depends on where it lies, and so do the distances to label 1 and beyond, which are set to zero."""
+    leave, before, pad = {"aarch64": ("20021fd6", 56, "9f2403d5"), "x86_64": ("ffe20f0b", 44, "f30f1efa")}[architecture]
+    leave, pad = bytes.fromhex(leave), bytes.fromhex(pad)
     found, at = [], text.find(leave)
     while at != -1:
-        start = at - before
-        if architecture == "aarch64":  # without PAC it is six instructions shorter
+        start, end = at - before, at + len(leave)
+        if architecture == "aarch64":  # without PAC and the question for the mark it is seven instructions shorter
             first = [bytes.fromhex("112441a9"), bytes.fromhex("0d2441a9")]  # ldp x17 or x13, x9, [x0, #16]
             start = max(text.rfind(word, at - before, at) for word in first)
-        end = at + len(leave)
-        if architecture == "x86_64" and text[end:end + 4] == bytes.fromhex("f30f1efa") or \
-                architecture == "aarch64" and text[end:end + 4] == bytes.fromhex("9f2403d5"):
-            end += after
-        if not text[start:].startswith(begin):
-            raise ValueError("an inline switch does not begin as expected")
-        found.append(text[start:end])
+        elif not text[start:].startswith(bytes.fromhex("488d05")):  # leaq 1f(%rip), %rax
+            start = -1
+        if start < 0:
+            raise ValueError(f"the inline switch that leaves at {at:#x} does not begin as expected")
+        label = end
+        while architecture == "aarch64" and text[label:label + 4] in (bytes(4), bytes.fromhex("1f2003d5")):  # udf #0, nop
+            label += 4
+        code = without_distances(text[start:end]) if architecture == "aarch64" else text[start:end]
+        found.append(code + (pad if text[label:].startswith(pad) else b""))
         at = text.find(leave, end)
     return found
+
+
+def without_distances(code):
+    words = [int.from_bytes(code[i:i + 4], "little") for i in range(0, len(code), 4)]
+    for i, word in enumerate(words):
+        if word & 0x9F000000 == 0x10000000:  # adr
+            words[i] &= 0x9F00001F
+        elif word & 0x7F000000 == 0x37000000:  # tbnz
+            words[i] &= 0xFFF8001F
+    return b"".join(word.to_bytes(4, "little") for word in words)
 
 
 class Comparison:
@@ -126,18 +138,20 @@ class Comparison:
         source = self.folder / "inline.cpp"
         source.write_text(INLINE, encoding="utf-8")
         for way in ways:
-            flags = [way, *FREESTANDING, "-I", self.stand_in_cstddef(), "-fno-exceptions"]
+            flags = [way, *FREESTANDING, "-I", self.stand_ins(), "-fno-exceptions"]
             one = inline_switches(architecture, elf(self.compile(linux, source, flags))[0])
             other = inline_switches(architecture, mach_o(self.compile(macos, source, flags))[0])
             self.check(len(one) == INLINE_SWITCHES and one == other,
                        f"{architecture} {way}: {len(one)} inline switches of {sorted({len(s) for s in one})} bytes, "
                        f"{'the same' if one == other else 'different'} in Mach-O")
 
-    def stand_in_cstddef(self):
+    def stand_ins(self):
         """All that the switch's headers need of the C++ library."""
         folder = self.folder / "freestanding"
         folder.mkdir(exist_ok=True)
         (folder / "cstddef").write_text("#pragma once\n#include <stddef.h>\nnamespace std { using ::size_t; }\n",
+                                        encoding="utf-8")
+        (folder / "cstdint").write_text("#pragma once\n#include <stdint.h>\nnamespace std { using ::uintptr_t; }\n",
                                         encoding="utf-8")
         return folder
 

@@ -3,7 +3,6 @@
 
 #include <weft/detail/control_block.hpp>
 
-#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -153,7 +152,7 @@ WEFT_ALWAYS_INLINE bool try_switch_to_resumer(control_block& block) noexcept {
     asm goto(WEFT_SWITCH("tbnz " WEFT_THEIR_PC ", %c[not_suspendable_bit], 2f\n\t", "2:\n\tb %l[refused]\n\t")
              :
              : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable),
-               [not_suspendable_bit] "i"(std::countr_zero(std::uintptr_t{not_suspendable}))
+               [not_suspendable_bit] "i"(__builtin_ctzll(not_suspendable))
              : WEFT_SWITCH_CLOBBERS
              : refused);
     return true;
