@@ -81,7 +81,10 @@ WEFT_API fiber_record& prepare(fiber_details& details, const void* lowest, const
 }
 
 /// May a plain resume continue it?
-inline bool resumable(const fiber_record& fiber) noexcept { return !(marks_of(fiber.context) & not_resumable); }
+inline bool resumable(const fiber_record& fiber) noexcept {
+    const bool set = reinterpret_cast<std::uintptr_t>(fiber.context.*marked) & not_resumable;
+    return set == (inverted_marks != 0); // as marks_of() says, by one instruction less
+}
 /// May it be suspended plainly?
 inline bool suspendable(const fiber_record& fiber) noexcept { return !(marks_of(fiber.context) & not_suspendable); }
 /// Does the fiber wait in its block, and not its resumer?
