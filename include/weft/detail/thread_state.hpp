@@ -108,41 +108,25 @@ private:
     thread_state* state_;
 #else
     // The local-exec model of ELF. The clobbered memory is the state: other code accesses it by its address.
+    WEFT_ALWAYS_INLINE const std::byte* asked() const noexcept { return load<offsetof(thread_state, asked)>(); }
+    WEFT_ALWAYS_INLINE const std::byte* at_rest() const noexcept { return load<offsetof(thread_state, at_rest)>(); }
 #    if defined(__x86_64__)
-    WEFT_ALWAYS_INLINE const std::byte* asked() const noexcept {
-        const std::byte* p;
-        asm volatile("movq %%fs:weft_thread_state@tpoff+%c1, %0" : "=r"(p) : "i"(offsetof(thread_state, asked)) : "memory");
-        return p;
-    }
-    WEFT_ALWAYS_INLINE const std::byte* at_rest() const noexcept {
-        const std::byte* p;
-        asm volatile("movq %%fs:weft_thread_state@tpoff+%c1, %0" : "=r"(p) : "i"(offsetof(thread_state, at_rest)) : "memory");
-        return p;
-    }
     WEFT_ALWAYS_INLINE void set_asked(const void* to) const noexcept {
         asm volatile("movq %0, %%fs:weft_thread_state@tpoff+%c1" : : "r"(to), "i"(offsetof(thread_state, asked)) : "memory");
+    }
+
+private:
+    template <std::size_t Offset>
+    WEFT_ALWAYS_INLINE const std::byte* load() const noexcept {
+        const std::byte* p;
+        asm volatile("movq %%fs:weft_thread_state@tpoff+%c1, %0" : "=r"(p) : "i"(Offset) : "memory");
+        return p;
     }
 #    else
     WEFT_ALWAYS_INLINE thread_pointers() noexcept {
         asm volatile("mrs   %0, tpidr_el0\n\t"
                      "add   %0, %0, #:tprel_hi12:weft_thread_state, lsl #12"
                      : "=r"(near_));
-    }
-    WEFT_ALWAYS_INLINE const std::byte* asked() const noexcept {
-        const std::byte* p;
-        asm volatile("ldr   %0, [%1, #:tprel_lo12_nc:weft_thread_state+%c2]"
-                     : "=r"(p)
-                     : "r"(near_), "i"(offsetof(thread_state, asked))
-                     : "memory");
-        return p;
-    }
-    WEFT_ALWAYS_INLINE const std::byte* at_rest() const noexcept {
-        const std::byte* p;
-        asm volatile("ldr   %0, [%1, #:tprel_lo12_nc:weft_thread_state+%c2]"
-                     : "=r"(p)
-                     : "r"(near_), "i"(offsetof(thread_state, at_rest))
-                     : "memory");
-        return p;
     }
     WEFT_ALWAYS_INLINE void set_asked(const void* to) const noexcept {
         asm volatile("str   %0, [%1, #:tprel_lo12_nc:weft_thread_state+%c2]"
@@ -152,6 +136,13 @@ private:
     }
 
 private:
+    template <std::size_t Offset>
+    WEFT_ALWAYS_INLINE const std::byte* load() const noexcept {
+        const std::byte* p;
+        asm volatile("ldr   %0, [%1, #:tprel_lo12_nc:weft_thread_state+%c2]" : "=r"(p) : "r"(near_), "i"(Offset) : "memory");
+        return p;
+    }
+
     std::uintptr_t near_; // the thread pointer and what the distance has above its lowest 12 bits
 #    endif
 #endif
