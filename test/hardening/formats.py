@@ -84,7 +84,7 @@ def inline_switches(architecture, text):
         if start < 0:
             raise ValueError(f"the inline switch that leaves at {at:#x} does not begin as expected")
         label = end
-        while architecture == "aarch64" and text[label:label + 4] in (bytes(4), bytes.fromhex("1f2003d5")):  # udf #0, nop
+        while architecture == "aarch64" and text[label:label + 4] == bytes.fromhex("000020d4"):  # brk #0
             label += 4
         code = without_distances(text[start:end]) if architecture == "aarch64" else text[start:end]
         found.append(code + (pad if text[label:].startswith(pad) else b""))

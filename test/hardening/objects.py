@@ -27,7 +27,7 @@ long two(weft::detail::control_block& block, long a, double b) {
 """
 INLINE_SWITCHES = 4
 # What stands up to label 1: what traps, and the way out of try_switch_to_resumer. Nobody falls through to it.
-FILLING = {"ud2", "udf", ".word", "...", "b"}
+FILLING = {"ud2", "brk", "b"}
 
 PUBLIC = ["weft_make_context", "weft_jump_context", "weft_ontop_context"]
 
@@ -51,9 +51,8 @@ class Reader:
             if match := re.match(r"[0-9a-f]+ <(.*)>:", line):
                 symbol = match[1]
             elif match := re.match(r" *[0-9a-f]+:\t(\S+(?: (?:jmp|call))?)\s*([^#/]*)", line):
-                found.append((symbol, match[1], match[2].strip()))
-            elif line.strip() == "...":  # zeros
-                found.append((symbol, "...", ""))
+                word = (match[1], match[2].strip())
+                found.append((symbol, *(("brk", "#0") if word == (".word", "0xd4200000") else word)))  # written as data
         return found
 
 

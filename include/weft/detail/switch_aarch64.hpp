@@ -22,9 +22,9 @@
 // BTI: a branch through x17 may land on `bti j`, and on `bti c`, the landing pad of a function.
 //
 // Call frame information: until the row below, an unwinder sees the function that leaves; from there on it sees a frame
-// whose caller is the arriving context. What fills the space up to label 1 never runs; it keeps the bytes before the label,
-// which unwinders look up for a suspended frame, out of that row. Under PAC a function that changes x30, as this one, has told the unwinder already
-// that its return address is signed, so the row names the signed pc, checked with CFA = sp.
+// whose caller is the arriving context. The brk before label 1 never run; they keep the bytes before the label, which
+// unwinders look up for a suspended frame, out of that row. Under PAC a function that changes x30, as this one, has told
+// the unwinder already that its return address is signed, so the row names the signed pc, checked with CFA = sp.
 
 #if defined(__ARM_FEATURE_BTI_DEFAULT)
 #    define WEFT_LANDING_PAD "hint #36\n\t" /* bti j */
@@ -86,9 +86,9 @@
 #    define WEFT_CLOBBER_SVE
 #endif
 
-// Exchanges the running flow of control, whose x19 and x29 belong at `leaving` in the block at x0, with the one in the block,
-// whose own lie at `arriving`. Where it will go on tells what it is, see control_block_mark. ASKS looks at the arriving pc,
-// WEFT_THEIR_PC, before anything has changed; OTHERWISE is where it may branch to.
+// Exchanges the running flow of control, whose x19 and x29 belong at `leaving` in the block at x0, with the one in the
+// block, whose own lie at `arriving`. Where it will go on tells what it is, see control_block_mark. ASKS looks at the
+// arriving pc, WEFT_THEIR_PC, before anything has changed; OTHERWISE is where it may branch to.
 #define WEFT_SWITCH(ASKS, OTHERWISE)                                                                                   \
     "ldp  " WEFT_THEIR_PC ", x9, [x0, %c[pc_sp]]\n\t" /* the arriving pc and sp */                                     \
     ASKS                                                                                                               \
@@ -104,15 +104,14 @@
     "br   x17\n\t"                          /* goes on there, at its label 1 or at its entry */                        \
     WEFT_CFI_LEAVING                                                                                                   \
     OTHERWISE                                                                                                          \
-    ".balign 16, 0\n\t"            /* label 1 lies `mark` bytes beyond a multiple of 16; */                 \
-    ".skip   %c[mark]\n"                    /* before it stands udf #0, which never runs */                            \
+    ".balignl 16, 0xd4200000\n\t"          /* label 1 lies `mark` bytes beyond a multiple of 16, and brk #0, which */  \
+    ".fill %c[mark] / 4, 4, 0xd4200000\n"  /* never run, stand before it (for zeros an assembler may write nops) */    \
     "1:\n\t"                                /* somebody came back: sp, x29 and x19 are ours again */                   \
     WEFT_LANDING_PAD
 
 #define WEFT_SWITCH_OPERANDS(BLOCK, LEAVING, ARRIVING, MARK)                                                           \
     "r"(BLOCK), [leaving] "i"(offsetof(control_block, LEAVING)), [arriving] "i"(offsetof(control_block, ARRIVING)),    \
-        [mark] "i"(MARK),                                                                \
-        [pc_sp] "i"(offsetof(control_block, program_counter)) WEFT_SHADOW_OPERAND
+        [mark] "i"(MARK), [pc_sp] "i"(offsetof(control_block, program_counter)) WEFT_SHADOW_OPERAND
 
 #define WEFT_SWITCH_CLOBBERS                                                                                           \
     "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",                    \
@@ -126,7 +125,8 @@ namespace weft::detail {
 /// Leaves the running flow of control, the resumer, in `block` and continues the fiber that was in it. Returns when
 /// somebody switches back through the same block, possibly on another thread: no thread-local address may be kept across
 /// it. As it is always the same block, x0 arrives as it left: a compiler that keeps the block's address there need not
-/// fetch it from a stack. Costs 8 instructions, 2 of them loads and 2 stores (14 with PAC); FPCR and FPSR stay the thread's.
+/// fetch it from a stack. Costs 8 instructions, 2 of them loads and 2 stores (14 with PAC); FPCR and FPSR stay the
+/// thread's.
 WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
     asm volatile(WEFT_SWITCH("", "")
@@ -145,8 +145,8 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
 }
 
 inline constexpr bool switch_asks_mark = true;
-/// The same if the block is marked as suspendable; if not, nothing happens and it returns false. The mark is asked where the
-/// pc is in a register anyway.
+/// The same if the block is marked as suspendable; if not, nothing happens and it returns false. The mark is asked where
+/// the pc is in a register anyway.
 WEFT_ALWAYS_INLINE bool try_switch_to_resumer(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
     asm goto(WEFT_SWITCH("tbnz " WEFT_THEIR_PC ", %c[not_suspendable_bit], 2f\n\t", "2:\n\tb %l[refused]\n\t")
