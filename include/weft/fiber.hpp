@@ -97,14 +97,14 @@ namespace detail {
 
 [[noreturn]] WEFT_API void throw_stack_too_small(std::size_t size, std::size_t needed);
 
-/// What lies at the top of a fiber's stack: its details, its body, and the allocator and the memory of the stack.
-template <class Allocator, class Body>
+/// What lies at the top of a fiber's stack: its details, room for its body, and the allocator and the memory of the stack.
+template <class Allocator, std::size_t BodySize, std::size_t BodyAlignment>
 class fiber_frame final : public fiber_details {
 public:
     using stack_type = decltype(std::declval<Allocator&>().allocate());
 
-    template <class Fn>
-    static fiber_record& create(Allocator allocator, Fn&& fn) {
+    /// A fiber without a body.
+    static fiber_record& create(Allocator allocator) {
         const stack_type memory = allocator.allocate();
         const auto top = reinterpret_cast<std::uintptr_t>(memory.sp);
         const std::uintptr_t place = (top - sizeof(fiber_frame)) & ~(std::uintptr_t{alignof(fiber_frame)} - 1);
@@ -116,45 +116,20 @@ public:
         begin_stack(reinterpret_cast<void*>(lowest), memory.size);
         fiber_frame* frame = nullptr;
         WEFT_TRY {
-            frame = new (reinterpret_cast<void*>(place)) fiber_frame(allocator, memory, std::forward<Fn>(fn));
-            return prepare(*frame, reinterpret_cast<void*>(lowest), operations_of);
+            frame = new (reinterpret_cast<void*>(place)) fiber_frame(allocator, memory);
+            return prepare(*frame, reinterpret_cast<void*>(lowest));
         }
         WEFT_CATCH(...) {
-            if (frame) {
-                std::destroy_at(&frame->body_);
-                frame->~fiber_frame();
-            }
+            if (frame) frame->~fiber_frame();
             give_back(allocator, memory);
             WEFT_RETHROW;
         }
     }
 
-private:
-    static constexpr std::size_t least_room = 1024; // for the first frames of any body
-
-    // By value and not inlined, so that create() can keep `memory` in registers: written to its own stack in two words
-    // and copied as one, it would cost a stall of some 12 cycles.
-    [[gnu::noinline, gnu::cold]] static void give_back(Allocator allocator, stack_type memory) {
-        allocator.deallocate(memory);
-    }
-
-    template <class Fn>
-    fiber_frame(const Allocator& allocator, const stack_type& memory, Fn&& fn)
-        : allocator_(allocator), memory_(memory), body_(std::forward<Fn>(fn)) {}
-    ~fiber_frame() {}
-
-    static fiber_frame& of(const fiber_record& record) noexcept { return static_cast<fiber_frame&>(*record.details); }
-
-    static void run(fiber_record& record) {
-        fiber_frame& frame = of(record);
-        const body_guard destroys_it{frame.body_};
-        if constexpr (std::invocable<Body&, fiber_ref>)
-            std::invoke(frame.body_, fiber_ref{record});
-        else
-            std::invoke(frame.body_);
-    }
-
-    static void destroy_body(fiber_record& record) noexcept { std::destroy_at(&of(record).body_); }
+    /// Where a body can be made.
+    static void* body(const fiber_record& record) noexcept { return of(record).body_; }
+    template <class Body>
+    static constexpr bool fits = sizeof(Body) <= BodySize && alignof(Body) <= BodyAlignment;
 
     static void release(fiber_record& record) noexcept {
         fiber_frame& frame = of(record);
@@ -170,19 +145,81 @@ private:
         return {static_cast<const std::byte*>(static_cast<void*>(memory.sp)) - size, size};
     }
 
-    struct body_guard {
-        Body& body;
-        ~body_guard() { std::destroy_at(&body); }
-    };
+private:
+    static constexpr std::size_t least_room = 1024; // for the first frames of any body
 
-    static constexpr fiber_operations operations_of{&run, &destroy_body, &release, &memory, WEFT_EXCEPTIONS != 0};
+    // By value and not inlined, so that create() can keep `memory` in registers: written to its own stack in two words
+    // and copied as one, it would cost a stall of some 12 cycles.
+    [[gnu::noinline, gnu::cold]] static void give_back(Allocator allocator, stack_type memory) {
+        allocator.deallocate(memory);
+    }
+
+    fiber_frame(const Allocator& allocator, const stack_type& memory) : allocator_(allocator), memory_(memory) {}
+
+    static fiber_frame& of(const fiber_record& record) noexcept { return static_cast<fiber_frame&>(*record.details); }
 
     Allocator allocator_;
     stack_type memory_;
-    union {
-        Body body_;
-    };
+    alignas(BodyAlignment) unsigned char body_[BodySize];
 };
+
+/// That of the fibers which threads keep when they have ended, with room for the body of most. (Frames end with a cache
+/// line.)
+using idle_fiber_frame = fiber_frame<default_stack_allocator, 128, alignof(fiber_details)>;
+
+/// A body in a frame.
+template <class Frame, class Body>
+struct fiber_body {
+    static Body& of(const fiber_record& record) noexcept {
+        return *std::launder(static_cast<Body*>(Frame::body(record)));
+    }
+
+    static void run(fiber_record& record) {
+        const guard destroys_it{of(record)};
+        if constexpr (std::invocable<Body&, fiber_ref>)
+            std::invoke(destroys_it.body, fiber_ref{record});
+        else
+            std::invoke(destroys_it.body);
+    }
+
+    static void destroy(fiber_record& record) noexcept { std::destroy_at(&of(record)); }
+
+    struct guard {
+        Body& body;
+        ~guard() { std::destroy_at(&body); }
+    };
+
+    static constexpr fiber_operations operations{
+        &run, &destroy, std::same_as<Frame, idle_fiber_frame> ? nullptr : &Frame::release, &Frame::memory,
+        WEFT_EXCEPTIONS != 0};
+};
+
+/// Stands in for a body that could not be made.
+struct no_body {
+    void operator()() const noexcept {}
+};
+
+template <class Allocator, class Fn>
+fiber_record& make_fiber([[maybe_unused]] Allocator allocator, Fn&& fn) {
+    using body = std::decay_t<Fn>;
+    constexpr bool idle = std::same_as<Allocator, default_stack_allocator> && idle_fiber_frame::fits<body>;
+    using frame = std::conditional_t<idle, idle_fiber_frame, fiber_frame<Allocator, sizeof(body), alignof(body)>>;
+    fiber_record* fiber;
+    if constexpr (idle)
+        fiber = &take_idle_fiber();
+    else
+        fiber = &frame::create(std::move(allocator));
+    WEFT_TRY {
+        ::new (frame::body(*fiber)) body(std::forward<Fn>(fn));
+    }
+    WEFT_CATCH(...) {
+        fiber->details->operations = &fiber_body<frame, no_body>::operations;
+        destroy(*fiber);
+        WEFT_RETHROW;
+    }
+    fiber->details->operations = &fiber_body<frame, body>::operations;
+    return *fiber;
+}
 
 } // namespace detail
 
@@ -212,7 +249,7 @@ public:
     template <stack_allocator Allocator, class Fn>
         requires fiber_body<std::decay_t<Fn>>
     fiber(std::allocator_arg_t, Allocator allocator, Fn&& fn)
-        : record_{&detail::fiber_frame<Allocator, std::decay_t<Fn>>::create(std::move(allocator), std::forward<Fn>(fn))} {}
+        : record_{&detail::make_fiber(std::move(allocator), std::forward<Fn>(fn))} {}
 
     /// The same two with options.
     template <class Fn>
@@ -257,7 +294,7 @@ public:
     }
 
     /// Has the body ended, by return or by exception? An empty fiber is done.
-    bool done() const noexcept { return record_->state == detail::done; }
+    bool done() const noexcept { return record_->state & detail::done; }
 
     /// Its name, see fiber_ref; "" also of an empty one.
     const char* name() const noexcept { return *this ? fiber_ref{*record_}.name() : ""; }

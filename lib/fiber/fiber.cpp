@@ -3,6 +3,7 @@
 #include <weft/fiber.hpp>
 
 #include "debugger.h"
+#include "idle_fibers.h"
 #include "migration.h"
 #include "records.h"
 #include "stack_overflow.h"
@@ -44,30 +45,36 @@ namespace {
 // So that debugger.cpp is part of every program with fibers.
 WEFT_FOR_DEBUGGERS constinit const detail::debugger_layout* const for_debuggers = &weft_debugger_layout;
 
-// The first function on a fiber's stack. It ends by the switch that never comes back.
+// The first function on a fiber's stack, which never returns. Where a body has ended, another one may follow, see
+// take_idle_fiber(); so nothing is to be taken for constant in here.
 void fiber_main(void* argument) noexcept {
     auto& fiber = *static_cast<detail::fiber_record*>(argument);
-    fiber.started = true;
-    detail::departure{}.back_in_fiber(fiber.details->sanitizer);
-    if constexpr (detail::seals_blocks) seal_block(fiber);
+    for (;;) {
+        fiber.started = true;
+        detail::departure{}.back_in_fiber(fiber.details->sanitizer);
+        if constexpr (detail::seals_blocks) seal_block(fiber);
 #if WEFT_EXCEPTIONS
-    try {
-        fiber.details->operations->run(fiber);
-    } catch (const forced_unwind& unwind) {
-        if (!unwind.unwinds(fiber)) // of an outer fiber: on to our resumer
+        try {
+            fiber.details->operations->run(fiber);
+        } catch (const forced_unwind& unwind) {
+            if (!unwind.unwinds(fiber)) // of an outer fiber: on to our resumer
+                fiber.details->failure = detail::exception_in_hand();
+        } catch (...) {
             fiber.details->failure = detail::exception_in_hand();
-    } catch (...) {
-        fiber.details->failure = detail::exception_in_hand();
-    }
+        }
 #else
-    fiber.details->operations->run(fiber);
+        fiber.details->operations->run(fiber);
 #endif
-    open_block(fiber);
-    fiber.state = detail::done;
-    set_marks(fiber.context, detail::not_resumable); // if it was unwound there are more
-    detail::departure{}.to_resumer(fiber.details->sanitizer, true);
-    detail::switch_to_resumer(fiber.context);
-    detail::fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
+        if (fiber.state != detail::plain) [[unlikely]] {
+            open_block(fiber);
+            set_marks(fiber.context, detail::not_resumable); // one that was unwound may have more
+        }
+        fiber.state = fiber.details->failure ? detail::done | detail::threw : detail::done;
+        detail::departure{}.to_resumer(fiber.details->sanitizer, true);
+        detail::switch_to_resumer_for_good(fiber.context);
+        if (fiber.state & detail::done)
+            detail::fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
+    }
 }
 
 } // namespace
@@ -91,11 +98,10 @@ constinit const fiber_record no_fiber = [] {
 }();
 
 // Nor inlined by the linker into a body, which may have switched: it asks for a thread_local address.
-[[gnu::noinline]] fiber_record& prepare(fiber_details& details, const void* lowest, const fiber_operations& operations) {
+[[gnu::noinline]] fiber_record& prepare(fiber_details& details, const void* lowest) {
     const auto size = reinterpret_cast<std::uintptr_t>(&details) - reinterpret_cast<std::uintptr_t>(lowest);
     fiber_record& fiber = *new (allocate_record()) fiber_record;
     fiber.details = &details;
-    details.operations = &operations;
     details.sanitizer.create(lowest, size);
     make_control_block(fiber.context, &details, size, &fiber_main, &fiber);
     if constexpr (seals_blocks) seal_block(fiber);
@@ -168,7 +174,7 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
         outer->details->inner = nullptr;
         outer->state &= ~std::uint32_t{has_inner};
     }
-    if (fiber.state == done) return set_marks(fiber.context, all_marks);
+    if (fiber.state & done) return;
     note_thread(fiber);
     if (fiber.details->inner || fiber.details->bindings || fiber.details->exceptions.any())
         wait_with_care(fiber, 0);
@@ -208,8 +214,9 @@ bool can_be_unwound(const fiber_record& fiber) noexcept {
     return f == nullptr;
 }
 
+// If it is done and has thrown.
 void rethrow_failure(fiber_record& fiber) {
-    if (fiber.details->failure) std::rethrow_exception(std::exchange(fiber.details->failure, nullptr));
+    if (fiber.state & threw) std::rethrow_exception(std::exchange(fiber.details->failure, nullptr));
 }
 
 // Runs one that is plain, in `outer`, where nobody is handling an exception.
@@ -251,18 +258,22 @@ void resume_with_care(fiber_record& fiber) {
     rethrow_failure(fiber);
 }
 
-void came_back_with_care(fiber_record& fiber) {
-    if (fiber.state != done || fiber.own_fp) leave_fp(fiber); // a fiber that has ended has no inner one
-    if (fiber.state == done) {
-        set_marks(fiber.context, all_marks);
-        return rethrow_failure(fiber);
-    }
+namespace {
+[[gnu::noinline]] void came_back_suspended(fiber_record& fiber) {
+    leave_fp(fiber);
     thread_state& thread = this_thread();
     get_to_know(thread);
     fiber.details->exceptions = std::exchange(exceptions_of(thread), {});
     note_thread(fiber);
     wait_with_care(fiber, 0); // it holds an exception, another fiber, or what belongs to this thread
     if constexpr (seals_blocks) seal_block(fiber);
+}
+} // namespace
+
+void came_back_with_care(fiber_record& fiber) {
+    if (!(fiber.state & done)) return came_back_suspended(fiber);
+    if (fiber.own_fp) leave_fp(fiber);
+    rethrow_failure(fiber);
 }
 
 void check_suspend(fiber_record& fiber) {
@@ -279,27 +290,36 @@ void check_suspend(fiber_record& fiber) {
     if (!suspendable(fiber)) fatal("weft: the control block of a running fiber was overwritten");
 }
 
-void destroy(fiber_record& fiber) noexcept {
-    if (waits(fiber)) {
-        if (fiber.started) {
-            if (!can_be_unwound(fiber))
-                fatal("weft: a suspended fiber was destroyed that cannot be unwound: its body, one that it waits for or "
-                      "weft itself was compiled without exceptions; resume it to its end first");
-            run(fiber, unwinding); // to the end: then no suspension gives control back
-        } else {
-            fiber.details->operations->destroy_body(fiber);
-        }
-    } else if (fiber.state != done) {
-        fatal("weft: a running fiber was destroyed: destroy it from outside, after it has suspended or ended");
-    }
+namespace {
+// Of a fiber that has not run to its end: ends it.
+void end_early(fiber_record& fiber) noexcept {
+    if (!waits(fiber)) fatal("weft: a running fiber was destroyed: destroy it from outside, after it has suspended or ended");
+    if (!fiber.started) return fiber.details->operations->destroy_body(fiber);
+    if (!can_be_unwound(fiber))
+        fatal("weft: a suspended fiber was destroyed that cannot be unwound: its body, one that it waits for or "
+              "weft itself was compiled without exceptions; resume it to its end first");
+    run(fiber, unwinding); // to the end: then no suspension gives control back
+}
+
+[[gnu::noinline]] void destroy_with_care(fiber_record& fiber) noexcept {
+    if (!(fiber.state & done)) end_early(fiber);
+    const auto release = fiber.details->operations->release;
+    if (!release) return keep_idle_fiber(fiber);
     fiber.details->sanitizer.destroy();
-    fiber.details->operations->release(fiber);
+    release(fiber);
     free_record(fiber);
+}
+} // namespace
+
+void destroy(fiber_record& fiber) noexcept {
+    if (fiber.state & done && !fiber.details->operations->release) [[likely]]
+        return keep_idle_fiber(fiber);
+    destroy_with_care(fiber);
 }
 
 void throw_not_resumable(const fiber_record& fiber) {
     if (&fiber == &no_fiber) throw_or_die(fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body"));
-    if (fiber.state == done)
+    if (fiber.state & done)
         throw_or_die(fiber_error("weft: resume() of a fiber that has ended: ask done() before resuming"));
     throw_or_die(
         fiber_error("weft: resume() of a running fiber: only a suspended one can be resumed, by one thread at a time"));

@@ -17,7 +17,7 @@
 
 namespace weft::detail {
 
-constinit thread_local record_cache free_records{};
+constinit thread_local thread_cache<void> free_records{};
 
 namespace {
 
@@ -124,42 +124,29 @@ void give_back(void* record) noexcept {
     if (superfluous) unmap(superfluous, slab::size);
 }
 
-// Empties the cache of a thread that ends.
-struct thread_end {
-    ~thread_end() {
-        free_records.phase = record_cache::closed; // destructors of other thread_local objects may still end fibers
-        while (free_records.count != 0) give_back(free_records.free[--free_records.count]);
-    }
-};
-
-bool open_cache() noexcept {
-    if (free_records.phase == record_cache::in_use) return true;
-    if (free_records.phase == record_cache::closed) return false;
-    static thread_local thread_end at_the_end;
-    static_cast<void>(at_the_end);
-    free_records.phase = record_cache::in_use;
-    return true;
+void give_back_all() noexcept {
+    while (free_records.count != 0) give_back(free_records.pop());
 }
 
 } // namespace
 
 void* allocate_record_from_slab() {
-    record_cache& mine = free_records;
-    void** const begin = mine.free.data();
-    void** const end = begin + (open_cache() ? record_cache::capacity / 2 : 1);
+    thread_cache<void>& mine = free_records;
+    void** const begin = mine.kept.data();
+    void** const end = begin + (open_cache<&give_back_all>(mine.phase) ? mine.capacity / 2 : 1);
     void** const taken = take(begin, end);
     mine.count = static_cast<std::size_t>(std::move(taken, end, begin) - begin);
-    return mine.free[--mine.count];
+    return mine.pop();
 }
 
 [[gnu::noinline]] void free_record(fiber_record& record) noexcept {
     record.details = nullptr; // debuggers know by it that no fiber is there
-    record_cache& mine = free_records;
-    if (mine.phase != record_cache::in_use || mine.count == record_cache::capacity) [[unlikely]] {
-        if (!open_cache()) return give_back(&record);
-        while (mine.count > record_cache::capacity / 2) give_back(mine.free[--mine.count]);
+    thread_cache<void>& mine = free_records;
+    if (mine.phase != cache_phase::in_use || mine.count == mine.capacity) [[unlikely]] {
+        if (!open_cache<&give_back_all>(mine.phase)) return give_back(&record);
+        while (mine.count > mine.capacity / 2) give_back(mine.pop());
     }
-    mine.free[mine.count++] = &record;
+    mine.push(&record);
 }
 
 } // namespace weft::detail

@@ -155,7 +155,7 @@ class Program:
 
     def state(self, fiber, of_threads=True):
         root = self.outermost(fiber)
-        if fiber.state == DONE:
+        if fiber.state & DONE:
             return "done"
         if fiber.state & SUSPENDED:
             return "suspended" if fiber.started else "not begun"

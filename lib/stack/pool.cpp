@@ -1,6 +1,8 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 #include "arenas.h"
+#include "stack_keeper.h"
+#include "thread_cache.h"
 
 #include <weft/detail/throw_or_die.hpp>
 #include <weft/stack.hpp>
@@ -12,6 +14,9 @@
 #include <pthread.h>
 
 namespace weft {
+
+constinit std::atomic<const stack_keeper*> keeper_of_stacks{nullptr};
+
 namespace {
 
 // The idle stacks that a thread keeps for itself, of the process-wide pool: most fibers are made and destroyed without
@@ -32,7 +37,7 @@ struct magazine {
     std::array<std::size_t, capacity> sizes;
     std::array<void*, capacity> tops;
     std::size_t count;
-    enum : unsigned char { unused, in_use, closed } phase; // closed: the thread ends, nobody would give them back any more
+    cache_phase phase;
 };
 
 #if defined(__linux__)
@@ -69,9 +74,8 @@ struct [[gnu::visibility("hidden")]] stack_pool::state {
     /// The default allocator's work when this thread's magazine is empty or full, or there is none.
     static stack allocate_beyond_magazine();
     static void deallocate_beyond_magazine(stack s) noexcept;
-    /// Does this thread keep a magazine? It does from the first time on until it ends.
-    static bool open_magazine() noexcept;
-    struct thread_end;
+    /// The calling thread's go to the pool.
+    static void empty_magazine() noexcept;
 
     static void lock_all() noexcept;
     static void unlock_all() noexcept;
@@ -145,32 +149,19 @@ void stack_pool::state::trim() noexcept {
     source.trim();
 }
 
-// Empties the magazine of a thread that ends.
-struct stack_pool::state::thread_end {
-    ~thread_end() {
-        mine.phase = magazine::closed; // destructors of other thread_local objects may still end fibers
-        while (mine.count != 0) process().state_->deallocate(mine.pop());
-    }
-};
-
-bool stack_pool::state::open_magazine() noexcept {
-    if (mine.phase == magazine::in_use) return true;
-    if (mine.phase == magazine::closed) return false;
-    static thread_local thread_end at_the_end;
-    static_cast<void>(at_the_end);
-    mine.phase = magazine::in_use;
-    return true;
+void stack_pool::state::empty_magazine() noexcept {
+    while (mine.count != 0) process().state_->deallocate(mine.pop());
 }
 
 [[gnu::noinline]] stack stack_pool::state::allocate_beyond_magazine() {
     state& pool = *process().state_;
-    if (open_magazine()) pool.fill(mine, magazine::capacity / 2);
+    if (open_cache<&empty_magazine>(mine.phase)) pool.fill(mine, magazine::capacity / 2);
     return mine.count != 0 ? mine.pop() : pool.allocate();
 }
 
 [[gnu::noinline]] void stack_pool::state::deallocate_beyond_magazine(stack s) noexcept {
     state& pool = *process().state_;
-    if (!open_magazine()) return pool.deallocate(s);
+    if (!open_cache<&empty_magazine>(mine.phase)) return pool.deallocate(s);
     while (mine.count > magazine::capacity / 2) pool.deallocate(mine.pop());
     mine.push(s);
 }
@@ -183,7 +174,7 @@ bool stack_pool::state::open_magazine() noexcept {
 }
 
 [[gnu::noinline]] void default_stack_allocator::deallocate(stack s) const noexcept {
-    if (mine.phase == magazine::in_use && mine.count != magazine::capacity) [[likely]]
+    if (mine.phase == cache_phase::in_use && mine.count != magazine::capacity) [[likely]]
         mine.push(s);
     else
         stack_pool::state::deallocate_beyond_magazine(s);
@@ -204,14 +195,21 @@ void stack_pool::deallocate(const stack& s) noexcept {
 }
 
 void stack_pool::trim() noexcept {
-    if (this == &process())
-        while (mine.count != 0) state_->deallocate(mine.pop());
+    if (this == &process()) {
+        if (const stack_keeper* const keeper = keeper_of_stacks.load(std::memory_order_relaxed)) keeper->give_back();
+        state::empty_magazine();
+    }
     state_->trim();
 }
 
 std::size_t stack_pool::idle() const noexcept {
+    std::size_t of_this_thread = 0;
+    if (this == &process()) {
+        const stack_keeper* const keeper = keeper_of_stacks.load(std::memory_order_relaxed);
+        of_this_thread = mine.count + (keeper ? keeper->kept() : 0);
+    }
     const std::lock_guard lock{state_->mutex};
-    return state_->count + (this == &process() ? mine.count : 0);
+    return state_->count + of_this_thread;
 }
 
 stack_pool& stack_pool::process() {

@@ -2,7 +2,7 @@
 
 // The backend on Boost.Context, for processors weft has no switch of its own for.
 
-#include <weft/detail/control_block.hpp>
+#include <weft/detail/switch_fcontext.hpp>
 #include <weft/switch.hpp>
 
 #include <boost/context/detail/fcontext.hpp>
@@ -53,9 +53,7 @@ namespace weft {
 namespace {
 
 void enter(boost_context::transfer_t arrived) {
-    auto& block = *static_cast<detail::control_block*>(arrived.data);
-    block.context = arrived.fctx;
-    detail::set_marks(block, detail::not_resumable);
+    const detail::control_block& block = detail::put_into_block(arrived.fctx, arrived.data);
     const auto entry = reinterpret_cast<void (*)(void*)>(block.entry_function);
     entry(block.entry_argument);
 }

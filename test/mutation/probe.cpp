@@ -143,6 +143,11 @@ struct to_fiber {
 struct to_resumer {
     [[gnu::always_inline]] static void run(weft::detail::control_block& b) { weft::detail::switch_to_resumer(b); }
 };
+struct to_resumer_for_good {
+    [[gnu::always_inline]] static void run(weft::detail::control_block& b) {
+        weft::detail::switch_to_resumer_for_good(b);
+    }
+};
 struct to_resumer_if_marked {
     [[gnu::always_inline]] static void run(weft::detail::control_block& b) {
         if constexpr (!weft::detail::switch_asks_mark)
@@ -187,13 +192,21 @@ transfer go(side& own, const side& other, void* function, context to, void* data
 }
 
 transfer jump(side& own, const side& other, context to, void* data) {
-    static bool even = false;
-    transfer (*const inline_function)(context, void*) = &own == &outside          ? &inline_jump<to_fiber>
-                                                        : std::exchange(even, !even) ? &inline_jump<to_resumer>
-                                                                                     : &inline_jump<to_resumer_if_marked>;
-    if (inlined)
-        expect("the marks of the block", weft::detail::marks_of(block),
-               std::uintptr_t{&own == &outside ? weft::detail::not_suspendable : weft::detail::not_resumable});
+    using weft::detail::not_resumable, weft::detail::not_suspendable;
+    static unsigned turn = 0; // the fiber leaves in each of the three ways
+    transfer (*const ways[])(context, void*){&inline_jump<to_resumer>, &inline_jump<to_resumer_if_marked>,
+                                             &inline_jump<to_resumer_for_good>};
+    static std::uintptr_t fiber_leaves{not_suspendable};
+    const bool from_outside = &own == &outside;
+    if (inlined) {
+        expect("the marks of the block", weft::detail::marks_of(block), from_outside ? fiber_leaves : not_resumable);
+        if (from_outside) weft::detail::set_marks(block, not_suspendable);
+    }
+    if (!from_outside) {
+        turn = (turn + 1) % 3;
+        fiber_leaves = turn == 2 ? weft::detail::all_marks : not_suspendable;
+    }
+    transfer (*const inline_function)(context, void*) = from_outside ? &inline_jump<to_fiber> : ways[turn];
     void* const function =
         inlined ? reinterpret_cast<void*>(inline_function) : reinterpret_cast<void*>(&weft_jump_context);
     return go(own, other, function, to, data, nullptr, data);

@@ -599,6 +599,36 @@ struct block_facts {
     switch_to_resumer(facts.block);
 }
 
+BOOST_AUTO_TEST_CASE(the_marks_tell_how_a_flow_was_left) {
+    using namespace weft::detail;
+    const raw_stack s;
+    struct {
+        control_block block;
+        std::vector<std::uintptr_t> found;
+    } both{};
+    make_control_block(
+        both.block, s.top(), raw_stack::size,
+        [](void* argument) {
+            auto& [block, found] = *static_cast<decltype(both)*>(argument);
+            for (bool for_good = false;; for_good = !for_good) {
+                found.push_back(marks_of(block));
+                if (for_good)
+                    switch_to_resumer_for_good(block);
+                else
+                    switch_to_resumer(block);
+            }
+        },
+        &both);
+    const auto begun = marks_of(both.block);
+    BOOST_TEST(begun == not_suspendable);
+    for (const auto left : {not_suspendable, all_marks, not_suspendable, all_marks}) {
+        switch_to_fiber(both.block);
+        BOOST_TEST(marks_of(both.block) == left);
+        set_marks(both.block, not_suspendable);
+    }
+    BOOST_TEST(both.found == std::vector<std::uintptr_t>(4, not_resumable), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(the_entry_begins_aligned_and_ends_the_frame_chain) {
     for (std::size_t shift = 0; shift < 48; ++shift) {
         const raw_stack s;

@@ -72,8 +72,10 @@ inline std::uintptr_t marks_of(const control_block& block) noexcept {
 }
 /// Sets them. Before the next switch they must be again what the switch that left them gave them.
 inline void set_marks(control_block& block, std::uintptr_t marks) noexcept {
-    const auto word = reinterpret_cast<std::uintptr_t>(block.*marked);
-    block.*marked = reinterpret_cast<void*>((word & ~std::uintptr_t{all_marks}) | (marks ^ inverted_marks));
+    auto word = reinterpret_cast<std::uintptr_t>(block.*marked);
+    word = (word & ~std::uintptr_t{all_marks}) | (marks ^ inverted_marks);
+    asm("" : "+r"(word)); // not a byte of it alone: the whole, which is read soon, would have to come from the cache then
+    block.*marked = reinterpret_cast<void*>(word);
 }
 
 /// Makes a block whose first switch, to the fiber, calls `entry(argument)` on the stack that ends below `stack_top` (16-byte aligned).

@@ -30,14 +30,15 @@ enum fiber_state : std::uint32_t {
     bound = 32,        // while it runs: it has come to hold what belongs to a thread
     sealed = 64,       // in debug builds: fiber_details::seal is that of what waits in the block
     but_for_fp = 128,  // while it is suspended: plain, but for its floating-point control words
-    but_for_seal = 256 // while it is suspended: plain, but for its seal
+    but_for_seal = 256, // while it is suspended: plain, but for its seal
+    threw = 512        // it is done, and its resumer is to be told what left its body
 };
 
 /// What a fiber's type knows and the rest of weft does not.
 struct fiber_operations {
     void (*run)(fiber_record&);              // calls the body and destroys it; on the fiber's stack
     void (*destroy_body)(fiber_record&) noexcept; // of a fiber that never ran
-    void (*release)(fiber_record&) noexcept; // gives its stack back; on another one
+    void (*release)(fiber_record&) noexcept; // gives its stack back; on another one. Null: see take_idle_fiber()
     stack_bounds (*memory)(const fiber_record&) noexcept; // what its allocator gave it; async-signal-safe
     bool unwinds;                            // the body was compiled with exceptions
 };
@@ -50,23 +51,23 @@ struct alignas(64) fiber_record {
     control_block context; // the fiber's while it is suspended, its resumer's while it runs
     fiber_details* details = nullptr; // of a fiber never null
     std::uint32_t state = plain; // of fiber_state
-    bool started = false;
-    bool own_fp = false; // fp_env::per_fiber
+    std::uint16_t started = false; // with this type all three can be reset by one store
+    std::uint16_t own_fp = false;  // fp_env::per_fiber
 };
 
 /// The rest of a fiber; lies at the top of its stack.
 struct alignas(64) fiber_details {
-    const fiber_operations* operations;
+    const fiber_operations* operations = nullptr; // null: it has no body
     void* message = nullptr;       // what it says to its resumer: for generators
     fiber_record* inner = nullptr; // the fiber this one has resumed and that has not come back, if any
     fiber_record* outer = nullptr; // the fiber that resumed this one, if one did, until it comes back
     exception_state exceptions; // the fiber's while it is suspended (empty while it runs)
-    void* driver = nullptr;     // the coroutine that drives it, if one does: for the bridge
     std::exception_ptr failure; // what left the body
     fp_state fp;                // with own_fp: the fiber's while it is suspended, its resumer's while it runs
     sanitizer_fiber sanitizer;
     thread_binding* bindings = nullptr; // what it holds of a thread's
     std::uint64_t left = 0;             // in debug builds, if it holds an exception: the number of the thread it left
+    void* driver = nullptr;             // the coroutine that drives it, if one does: for the bridge
     const char* name = nullptr;         // see fiber_ref::set_name
     std::uint64_t seal = 0;             // see seal_block()
 };
@@ -75,9 +76,13 @@ inline namespace WEFT_CONTEXT_ABI {
 /// What an empty handle refers to, so that resume() need not ask: one that has ended. Never written.
 WEFT_API extern const fiber_record no_fiber;
 
-/// Makes the record of a fiber: resuming it will call operations->run on the memory from `lowest` to `details`.
-/// \throws stack_exhausted
-WEFT_API fiber_record& prepare(fiber_details& details, const void* lowest, const fiber_operations& operations);
+/// Makes the record of a fiber without a body, on the memory from `lowest` to `details`: once details.operations are set,
+/// resuming it will call operations->run. \throws stack_exhausted
+WEFT_API fiber_record& prepare(fiber_details& details, const void* lowest);
+
+/// A fiber without a body that lies in an idle_fiber_frame: one that the thread has kept, or a new one. Its operations have
+/// no release(): when it is destroyed, the thread keeps stack and record together for the next. \throws stack_exhausted
+WEFT_API fiber_record& take_idle_fiber();
 }
 
 /// May a plain resume continue it?
@@ -151,7 +156,7 @@ WEFT_ALWAYS_INLINE void resume(fiber_record& fiber) {
     const thread_pointers now = still_this_thread(thread);
     const std::byte* const at_rest = now.at_rest();
     now.set_asked(at_rest);
-    if (fiber.state != plain || busy(at_rest, now)) [[unlikely]]
+    if (fiber.state & ~std::uint32_t{done} || busy(at_rest, now)) [[unlikely]]
         return came_back_with_care(fiber);
     if constexpr (seals_blocks) seal_block(fiber);
 }

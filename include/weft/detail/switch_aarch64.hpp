@@ -88,11 +88,13 @@
 
 // Exchanges the running flow of control, whose x19 and x29 belong at `leaving` in the block at x0, with the one in the
 // block, whose own lie at `arriving`. Where it will go on tells what it is, see control_block_mark. ASKS looks at the
-// arriving pc, WEFT_THEIR_PC, before anything has changed; OTHERWISE is where it may branch to.
-#define WEFT_SWITCH(ASKS, OTHERWISE)                                                                                   \
+// arriving pc, WEFT_THEIR_PC, before anything has changed; OTHERWISE is where it may branch to. MARKS adds marks to ours,
+// which is in x12.
+#define WEFT_SWITCH(ASKS, OTHERWISE, MARKS)                                                                            \
     "ldp  " WEFT_THEIR_PC ", x9, [x0, %c[pc_sp]]\n\t" /* the arriving pc and sp */                                     \
     ASKS                                                                                                               \
     WEFT_SIGN_OURS                          /* x12 = where we shall continue */                                        \
+    MARKS                                                                                                              \
     "mov  x10, sp\n\t"                                                                                                 \
     "stp  x12, x10, [x0, %c[pc_sp]]\n\t"    /* ours go where they were */                                              \
     "stp  x19, x29, [x0, %c[leaving]]\n\t"                                                                             \
@@ -129,7 +131,7 @@ namespace weft::detail {
 /// thread's.
 WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
-    asm volatile(WEFT_SWITCH("", "")
+    asm volatile(WEFT_SWITCH("", "", "")
                  :
                  : WEFT_SWITCH_OPERANDS(b, resumer_base_register, fiber_base_register, not_resumable)
                  : WEFT_SWITCH_CLOBBERS);
@@ -138,9 +140,20 @@ WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
 /// The other way: leaves the fiber in `block` and continues the resumer that was in it.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
-    asm volatile(WEFT_SWITCH("", "")
+    asm volatile(WEFT_SWITCH("", "", "")
                  :
                  : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable)
+                 : WEFT_SWITCH_CLOBBERS);
+}
+
+/// The same of a fiber that is to be continued only after somebody has taken the mark away: it is not resumable.
+WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcept {
+    register control_block* const b asm("x0") = &block;
+    asm volatile(WEFT_SWITCH("", "",
+                             "orr  x12, x12, %[not_resumable]\n\t")
+                 :
+                 : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable),
+                   [not_resumable] "i"(not_resumable)
                  : WEFT_SWITCH_CLOBBERS);
 }
 
@@ -149,7 +162,7 @@ inline constexpr bool switch_asks_mark = true;
 /// the pc is in a register anyway.
 WEFT_ALWAYS_INLINE bool try_switch_to_resumer(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
-    asm goto(WEFT_SWITCH("tbnz " WEFT_THEIR_PC ", %c[not_suspendable_bit], 2f\n\t", "2:\n\tb %l[refused]\n\t")
+    asm goto(WEFT_SWITCH("tbnz " WEFT_THEIR_PC ", %c[not_suspendable_bit], 2f\n\t", "2:\n\tb %l[refused]\n\t", "")
              :
              : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable),
                [not_suspendable_bit] "i"(__builtin_ctzll(not_suspendable))

@@ -105,6 +105,17 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
                  : WEFT_SWITCH_CLOBBERS WEFT_CLOBBER_FIBER_BASE);
 }
 
+/// The same of a fiber that is to be continued only after somebody has taken the mark away: it is not resumable.
+WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcept {
+    asm volatile(WEFT_SWITCH("notq  %%rax\n\t"
+                             "btrq  %[not_resumable_bit], %%rax\n\t",
+                             "", WEFT_LEAVE_FIBER_BASE)
+                 :
+                 : WEFT_SWITCH_OPERANDS(&block, fiber_base_register, resumer_base_register),
+                   [not_resumable_bit] "i"(__builtin_ctzll(not_resumable))
+                 : WEFT_SWITCH_CLOBBERS WEFT_CLOBBER_FIBER_BASE);
+}
+
 inline constexpr bool switch_asks_mark = false;
 
 static_assert(offsetof(control_block, fiber_frame_pointer) == offsetof(control_block, fiber_base_register) + 8 &&
