@@ -41,7 +41,8 @@ struct uses_frames {
     }
 };
 
-/// Suspends in a loop below three calls.
+/// Suspends in a loop below three calls. Each `Copy` has code of its own, at another place.
+template <std::size_t Copy>
 struct deep {
     template <class Self>
     [[gnu::always_inline]] static void run(Self& self) {
@@ -53,6 +54,7 @@ struct deep {
 };
 
 /// Makes three calls, suspends, returns from them: so its returns come after calls that its resumer has made.
+template <std::size_t Copy>
 struct returning {
     template <class Self>
     [[gnu::always_inline]] static void run(Self& self) {

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <alloca.h>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <random>
+#include <type_traits>
 #include <utility>
 
 // Where things lie in memory changes what they cost: which cache lines and predictor entries collide. Every
@@ -25,11 +27,15 @@ inline constexpr std::size_t copies = 4;
 template <std::size_t Copy, class Measure>
 [[gnu::noinline]] void undisturbed(Measure& measure) {
     asm volatile("" : : "i"(Copy)); // or they would be folded into one
-    measure();
+    if constexpr (std::invocable<Measure&>)
+        measure();
+    else
+        measure(std::integral_constant<std::size_t, Copy>{});
 }
 
 /// Calls one of four copies of `measure`'s code, on a stack that begins up to 4 KiB lower. `measure` is a lambda that is
-/// always_inline: or the four copies would be four calls of one.
+/// always_inline: or the four copies would be four calls of one. It may take the copy's number as a type, to tell apart what
+/// it calls.
 template <class Measure>
 [[gnu::noinline]] void displaced(Measure measure) {
     auto* const pad = static_cast<volatile char*>(alloca(16 + 16 * random_below(256)));

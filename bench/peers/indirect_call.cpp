@@ -28,8 +28,8 @@ template <class Stacks>
 class indirect_call::coroutine<bench::flat, Stacks> : public caller {
     using caller::caller;
 };
-template <class Stacks>
-class indirect_call::coroutine<bench::deep, Stacks> : public caller {
+template <std::size_t Copy, class Stacks>
+class indirect_call::coroutine<bench::deep<Copy>, Stacks> : public caller {
     using caller::caller;
 };
 template <class Stacks>

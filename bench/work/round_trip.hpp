@@ -25,11 +25,11 @@ void round_trip_flat(benchmark::State& state) {
 }
 
 /// Each iteration makes three calls, resumes, and returns from them.
-template <class Peer, class Body>
+template <class Peer, template <std::size_t> class Body>
 void round_trip_deep(benchmark::State& state) {
-    displaced([&state]() __attribute__((always_inline)) {
+    displaced([&state](auto copy) __attribute__((always_inline)) {
         company<Peer> others;
-        usual_coroutine<Peer, Body> c{typename Peer::usual{}};
+        usual_coroutine<Peer, Body<copy()>> c{typename Peer::usual{}};
         auto step = [&c] { c.resume(); };
         step();
         for (auto _ : state) below<3>::call(step);
@@ -75,8 +75,8 @@ void ping_pong(benchmark::State& state) {
 template <class Peer>
 void register_round_trips() {
     if constexpr (runs<Peer, flat>) add<Peer>("round trip flat", round_trip_flat<Peer>);
-    if constexpr (runs<Peer, deep>) add<Peer>("round trip below three calls", round_trip_deep<Peer, deep>);
-    if constexpr (runs<Peer, returning>)
+    if constexpr (runs<Peer, deep<0>>) add<Peer>("round trip below three calls", round_trip_deep<Peer, deep>);
+    if constexpr (runs<Peer, returning<0>>)
         add<Peer>("round trip and three returns on both sides", round_trip_deep<Peer, returning>);
     if constexpr (runs<Peer, many_sites>) add<Peer>("round trip from many call sites", round_trip_many_sites<Peer>);
     if constexpr (runs<Peer, between_two<Peer>>) add<Peer>("ping-pong of two coroutines", ping_pong<Peer>);

@@ -294,7 +294,7 @@ public:
     }
 
     /// Has the body ended, by return or by exception? An empty fiber is done.
-    bool done() const noexcept { return record_->state & detail::done; }
+    bool done() const noexcept { return record_->progress == detail::ended; }
 
     /// Its name, see fiber_ref; "" also of an empty one.
     const char* name() const noexcept { return *this ? fiber_ref{*record_}.name() : ""; }

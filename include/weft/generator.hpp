@@ -91,7 +91,7 @@ public:
         /// The same.
         void operator++(int) { ++*this; }
         friend bool operator==(const iterator& i, std::default_sentinel_t) noexcept {
-            return i.fiber_->state & detail::done;
+            return i.fiber_->progress == detail::ended;
         }
 
     private:

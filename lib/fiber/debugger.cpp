@@ -12,11 +12,11 @@ using weft::detail::fiber_details;
 using weft::detail::fiber_record;
 
 extern "C" constinit const weft::detail::debugger_layout weft_debugger_layout{
-    .version = 3,
+    .version = 4,
     .own_switch = WEFT_SWITCH_NATIVE,
     .details = offsetof(fiber_record, details),
     .state = offsetof(fiber_record, state),
-    .started = offsetof(fiber_record, started),
+    .progress = offsetof(fiber_record, progress),
     .stack_lowest = offsetof(fiber_details, sanitizer.own.lowest),
     .stack_size = offsetof(fiber_details, sanitizer.own.size),
     .inner = offsetof(fiber_details, inner),

@@ -23,7 +23,7 @@ struct debugger_layout {
     std::uint32_t own_switch; // 1: saved contexts are weft's own, 0: Boost.Context's
     std::uint32_t details; // in the record; null where no fiber is
     std::uint32_t state;   // of fiber_state
-    std::uint32_t started;
+    std::uint32_t progress; // of fiber_progress
     std::uint32_t stack_lowest; // from here to `name` in the details; the sum of these two is their address
     std::uint32_t stack_size;
     std::uint32_t inner;

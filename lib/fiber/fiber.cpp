@@ -50,7 +50,7 @@ WEFT_FOR_DEBUGGERS constinit const detail::debugger_layout* const for_debuggers 
 void fiber_main(void* argument) noexcept {
     auto& fiber = *static_cast<detail::fiber_record*>(argument);
     for (;;) {
-        fiber.started = true;
+        fiber.progress = detail::begun;
         detail::departure{}.back_in_fiber(fiber.details->sanitizer);
         if constexpr (detail::seals_blocks) seal_block(fiber);
 #if WEFT_EXCEPTIONS
@@ -65,14 +65,15 @@ void fiber_main(void* argument) noexcept {
 #else
         fiber.details->operations->run(fiber);
 #endif
-        if (fiber.state != detail::plain) [[unlikely]] {
+        if (fiber.state != detail::plain || fiber.details->failure) [[unlikely]] {
             open_block(fiber);
             set_marks(fiber.context, detail::not_resumable); // one that was unwound may have more
+            fiber.state = fiber.details->failure ? detail::threw : detail::plain;
         }
-        fiber.state = fiber.details->failure ? detail::done | detail::threw : detail::done;
+        fiber.progress = detail::ended;
         detail::departure{}.to_resumer(fiber.details->sanitizer, true);
         detail::switch_to_resumer_for_good(fiber.context);
-        if (fiber.state & detail::done)
+        if (fiber.progress == detail::ended)
             detail::fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
     }
 }
@@ -93,7 +94,7 @@ constinit const fiber_record no_fiber = [] {
     fiber_record fiber{};
     if constexpr (inverted_marks == 0) // else 0 is not resumable
         fiber.context.*marked = with_all_marks + (all_marks & 15);
-    fiber.state = done;
+    fiber.progress = ended;
     return fiber;
 }();
 
@@ -174,7 +175,7 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
         outer->details->inner = nullptr;
         outer->state &= ~std::uint32_t{has_inner};
     }
-    if (fiber.state & done) return;
+    if (fiber.progress == ended) return;
     note_thread(fiber);
     if (fiber.details->inner || fiber.details->bindings || fiber.details->exceptions.any())
         wait_with_care(fiber, 0);
@@ -271,13 +272,13 @@ namespace {
 } // namespace
 
 void came_back_with_care(fiber_record& fiber) {
-    if (!(fiber.state & done)) return came_back_suspended(fiber);
+    if (fiber.progress != ended) return came_back_suspended(fiber);
     if (fiber.own_fp) leave_fp(fiber);
     rethrow_failure(fiber);
 }
 
 void check_suspend(fiber_record& fiber) {
-    if (waits(fiber) || fiber.state & (done | set_aside))
+    if (waits(fiber) || fiber.progress == ended || fiber.state & set_aside)
         throw_or_die(fiber_error("weft: suspend() of a fiber that is not running: only the fiber itself, or one it has "
                                  "resumed, can suspend it"));
     open_block(fiber);
@@ -294,7 +295,7 @@ namespace {
 // Of a fiber that has not run to its end: ends it.
 void end_early(fiber_record& fiber) noexcept {
     if (!waits(fiber)) fatal("weft: a running fiber was destroyed: destroy it from outside, after it has suspended or ended");
-    if (!fiber.started) return fiber.details->operations->destroy_body(fiber);
+    if (fiber.progress == prepared) return fiber.details->operations->destroy_body(fiber);
     if (!can_be_unwound(fiber))
         fatal("weft: a suspended fiber was destroyed that cannot be unwound: its body, one that it waits for or "
               "weft itself was compiled without exceptions; resume it to its end first");
@@ -302,7 +303,7 @@ void end_early(fiber_record& fiber) noexcept {
 }
 
 [[gnu::noinline]] void destroy_with_care(fiber_record& fiber) noexcept {
-    if (!(fiber.state & done)) end_early(fiber);
+    if (fiber.progress != ended) end_early(fiber);
     const auto release = fiber.details->operations->release;
     if (!release) return keep_idle_fiber(fiber);
     fiber.details->sanitizer.destroy();
@@ -312,14 +313,14 @@ void end_early(fiber_record& fiber) noexcept {
 } // namespace
 
 void destroy(fiber_record& fiber) noexcept {
-    if (fiber.state & done && !fiber.details->operations->release) [[likely]]
+    if (fiber.progress == ended && !fiber.details->operations->release) [[likely]]
         return keep_idle_fiber(fiber);
     destroy_with_care(fiber);
 }
 
 void throw_not_resumable(const fiber_record& fiber) {
     if (&fiber == &no_fiber) throw_or_die(fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body"));
-    if (fiber.state & done)
+    if (fiber.progress == ended)
         throw_or_die(fiber_error("weft: resume() of a fiber that has ended: ask done() before resuming"));
     throw_or_die(
         fiber_error("weft: resume() of a running fiber: only a suspended one can be resumed, by one thread at a time"));

@@ -53,7 +53,8 @@ constinit const stack_keeper keeper{[]() noexcept { return mine.count; }, &disca
     if (mine.count == 0) [[unlikely]]
         return idle_fiber_frame::create(default_stack_allocator{});
     fiber_record& fiber = *mine.pop();
-    fiber.started = fiber.own_fp = false;
+    fiber.progress = prepared;
+    fiber.own_fp = false;
     wait_plainly(fiber);
     if constexpr (seals_blocks) seal_block(fiber);
     return fiber;

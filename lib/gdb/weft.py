@@ -13,10 +13,11 @@ import re
 import struct
 
 # The members of weft::detail::debugger_layout and debugger_records, see lib/fiber/debugger.h.
-LAYOUT = ("version own_switch details state started lowest size inner outer driver operations name pc sp fiber_base "
+LAYOUT = ("version own_switch details state progress lowest size inner outer driver operations name pc sp fiber_base "
           "fiber_frame resumer_base resumer_frame driver_body marked not_resumable not_suspendable inverted").split()
 RECORDS = "with_room full none next begun record_size".split()
-SUSPENDED, DONE, SET_ASIDE = 1, 2, 16
+SUSPENDED, SET_ASIDE = 1, 16
+BEGUN, ENDED = 1, 2
 MOST_SLABS = MOST_RECORDS = 65536  # in a list, and in a slab: there are more only if memory was overwritten
 # As GCC and Clang call the function that resumes a coroutine.
 RESUMES = re.compile(r"( \[clone \.(actor|resume)\]| \(\.(actor|resume)\)|\.(actor|resume))$")
@@ -42,8 +43,8 @@ class Fiber:
 
     def __init__(self, program, address):
         self.address = address
-        self.details, self.state, self.started, marked = program.members(
-            address, details="Q", state="I", started="?", marked="Q")
+        self.details, self.state, self.progress, marked = program.members(
+            address, details="Q", state="I", progress="H", marked="Q")
         if (marked >> program.layout["not_resumable"] & 1) == program.layout["inverted"]:
             self.state |= SUSPENDED  # and nothing else is to be said of it
         self.lowest, self.size, self.inner, self.outer, self.driver, self.operations, name = program.members(
@@ -59,7 +60,7 @@ class Program:
 
     def __init__(self, target):
         self.target = target
-        if self.table("weft_debugger_layout", LAYOUT[:1], "I")["version"] != 3:
+        if self.table("weft_debugger_layout", LAYOUT[:1], "I")["version"] != 4:
             raise Problem("weft: this script is of another version than the library in the program")
         self.layout = self.table("weft_debugger_layout", LAYOUT, "I")
         self.slabs = self.table("weft_debugger_records", RECORDS, "Q")
@@ -155,10 +156,10 @@ class Program:
 
     def state(self, fiber, of_threads=True):
         root = self.outermost(fiber)
-        if fiber.state & DONE:
+        if fiber.progress == ENDED:
             return "done"
         if fiber.state & SUSPENDED:
-            return "suspended" if fiber.started else "not begun"
+            return "suspended" if fiber.progress == BEGUN else "not begun"
         if fiber.state & SET_ASIDE:
             return "waits as a fiber_context"
         if root.state & SUSPENDED:
@@ -172,7 +173,7 @@ class Program:
         root = self.outermost(fiber)
         if fiber.inner:
             return self.saved(fiber.inner, "resumer")
-        if root.state & SUSPENDED and root.started:
+        if root.state & SUSPENDED and root.progress == BEGUN:
             return self.saved(root.address, "fiber")
         return None
 
@@ -241,7 +242,7 @@ class Program:
             if self.fiber(fiber.outer):
                 fiber = self.fiber(fiber.outer)
                 continue
-            if not fiber.state & (SUSPENDED | DONE | SET_ASIDE):
+            if fiber.progress != ENDED and not fiber.state & (SUSPENDED | SET_ASIDE):
                 yield "thread", fiber
             frame, fiber = self.driver_frame(fiber), None
             if frame in passed:  # it awaited what came before

@@ -44,7 +44,7 @@ void check_new(const fiber& f) {
     const fiber_record& record = record_of(f);
     BOOST_TEST(!f.done());
     BOOST_TEST(f.name() == std::string_view{});
-    BOOST_TEST(!record.started);
+    BOOST_TEST(record.progress == weft::detail::prepared);
     BOOST_TEST(!record.own_fp);
     BOOST_TEST((record.state & ~(weft::detail::suspended | weft::detail::sealed | weft::detail::but_for_seal)) == 0u);
     BOOST_TEST(waits(record));

@@ -19,20 +19,23 @@ struct fiber_record;
 class thread_binding; // see weft/migration.hpp
 struct fiber_access; // lets the rest of weft see the record of a fiber
 
-/// What there is to say of a fiber but that it is suspended or runs, which the marks of its block tell (see waits()): flags.
+/// What there is to say of a fiber but that it is suspended or runs, which the marks of its block tell (see waits()), and
+/// whether its body has ended: flags.
 enum fiber_state : std::uint32_t {
     plain = 0,         // nothing: then a switch is all it takes to suspend or to resume it
     suspended = 1,     // it waits in suspend(), or its body has not begun; not set of one that is plain
-    done = 2,          // its body has ended
+    threw = 2,         // it has ended, and its resumer is to be told what left its body
     unwinding = 4,     // while it runs: it is being destroyed, suspend() throws forced_unwind
     has_inner = 8,     // while it runs: it has resumed a fiber, which has control or has suspended both
     set_aside = 16,    // while it runs: its flow of control waits as a fiber_context
     bound = 32,        // while it runs: it has come to hold what belongs to a thread
     sealed = 64,       // in debug builds: fiber_details::seal is that of what waits in the block
     but_for_fp = 128,  // while it is suspended: plain, but for its floating-point control words
-    but_for_seal = 256, // while it is suspended: plain, but for its seal
-    threw = 512        // it is done, and its resumer is to be told what left its body
+    but_for_seal = 256 // while it is suspended: plain, but for its seal
 };
+
+/// How far its body has come.
+enum fiber_progress : std::uint16_t { prepared, begun, ended };
 
 /// What a fiber's type knows and the rest of weft does not.
 struct fiber_operations {
@@ -51,8 +54,8 @@ struct alignas(64) fiber_record {
     control_block context; // the fiber's while it is suspended, its resumer's while it runs
     fiber_details* details = nullptr; // of a fiber never null
     std::uint32_t state = plain; // of fiber_state
-    std::uint16_t started = false; // with this type all three can be reset by one store
-    std::uint16_t own_fp = false;  // fp_env::per_fiber
+    std::uint16_t progress = prepared; // of fiber_progress
+    std::uint16_t own_fp = false;      // fp_env::per_fiber; with this type all three can be reset by one store
 };
 
 /// The rest of a fiber; lies at the top of its stack.
@@ -156,7 +159,7 @@ WEFT_ALWAYS_INLINE void resume(fiber_record& fiber) {
     const thread_pointers now = still_this_thread(thread);
     const std::byte* const at_rest = now.at_rest();
     now.set_asked(at_rest);
-    if (fiber.state & ~std::uint32_t{done} || busy(at_rest, now)) [[unlikely]]
+    if (fiber.state != plain || busy(at_rest, now)) [[unlikely]]
         return came_back_with_care(fiber);
     if constexpr (seals_blocks) seal_block(fiber);
 }
