@@ -5,9 +5,10 @@
 #include <cstdint>
 
 // What trace_plugin.cpp needs of QEMU's plugin interface, version 1 (QEMU 4.2 to 8.2). Distributions do not package its
-// header, so the few declarations are written down here. The emulator loads the plugin, looks at qemu_plugin_version, and
-// calls qemu_plugin_install; the other functions are the emulator's own. A translation block is a run of instructions
-// that is translated at once: its callback may ask for others, which then run each time an instruction executes.
+// header, so the few declarations are written down here. The emulator loads the plugin, looks at qemu_plugin_version,
+// and calls qemu_plugin_install; the other functions are the emulator's own. A translation block is a run of
+// instructions that is translated at once: its callback may ask for others, which then run each time an instruction
+// executes.
 extern "C" {
 
 __attribute__((visibility("default"))) extern int qemu_plugin_version;

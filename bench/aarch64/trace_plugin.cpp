@@ -1,13 +1,14 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// A plugin for QEMU's user-mode emulation of AArch64: counts what a program executes between `hint #112` and `hint #113`.
+// A plugin for QEMU's user-mode emulation of AArch64: counts what a program executes between `hint #112` and `hint
+// #113`.
 //
 //     qemu-aarch64 -plugin trace_plugin.so,out=FILE program
 //
 // FILE gets, for each section between two marks, what was executed: the instructions, those of them that load and those
-// that store (one instruction is one memory operation, however many registers it moves; one that does both, as an atomic
-// exchange, counts in both), and the returns that a return stack of 16 and of 32 entries would not have predicted; then
-// the executed instructions themselves, a line each: address and instruction word.
+// that store (one instruction is one memory operation, however many registers it moves; one that does both, as an
+// atomic exchange, counts in both), and the returns that a return stack of 16 and of 32 entries would not have
+// predicted; then the executed instructions themselves, a line each: address and instruction word.
 //
 // The marks themselves are not counted. The return stacks follow the program from its start: `bl` and `blr` push, `ret`
 // pops, `br` does neither. One thread only.

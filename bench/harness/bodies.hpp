@@ -4,8 +4,8 @@
 #include <cstddef>
 #include <utility>
 
-// What the coroutines of the benchmarks do. `self.suspend()` gives control back to the resumer. run() is inlined into the
-// function that the library is given: it is that function's body, as if it had been written there.
+// What the coroutines of the benchmarks do. `self.suspend()` gives control back to the resumer. run() is inlined into
+// the function that the library is given: it is that function's body, as if it had been written there.
 namespace bench {
 
 /// Calls `step` below `Depth` calls that are not inlined and not tail calls.

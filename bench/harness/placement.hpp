@@ -33,9 +33,9 @@ template <std::size_t Copy, class Measure>
         measure(std::integral_constant<std::size_t, Copy>{});
 }
 
-/// Calls one of four copies of `measure`'s code, on a stack that begins up to 4 KiB lower. `measure` is a lambda that is
-/// always_inline: or the four copies would be four calls of one. It may take the copy's number as a type, to tell apart what
-/// it calls.
+/// Calls one of four copies of `measure`'s code, on a stack that begins up to 4 KiB lower. `measure` is a lambda that
+/// is always_inline: or the four copies would be four calls of one. It may take the copy's number as a type, to tell
+/// apart what it calls.
 template <class Measure>
 [[gnu::noinline]] void displaced(Measure measure) {
     auto* const pad = static_cast<volatile char*>(alloca(16 + 16 * random_below(256)));

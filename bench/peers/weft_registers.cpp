@@ -18,8 +18,8 @@ struct other_side {
     void* base_register;
 };
 
-// As weft's inline switch, but what leaves is handed over in the registers that held the other side. Each side has to be a
-// single function that keeps it there: a bound for a library's switch, not one that a library can have.
+// As weft's inline switch, but what leaves is handed over in the registers that held the other side. Each side has to
+// be a single function that keeps it there: a bound for a library's switch, not one that a library can have.
 [[gnu::always_inline]] inline void exchange(other_side& other) {
 #    if defined(__x86_64__)
     asm volatile("movq  %%rdx, %%r8\n\t"

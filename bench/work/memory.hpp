@@ -14,8 +14,8 @@
 // What a suspended coroutine occupies. Each of these needs a process of its own: memory that was freed is not new.
 namespace bench {
 
-/// Makes them until there are `count` or no more can be had; resumes each once: scheduled ones together, or they would run
-/// each time another one is made.
+/// Makes them until there are `count` or no more can be had; resumes each once: scheduled ones together, or they would
+/// run each time another one is made.
 template <class Peer, class Stacks>
 void occupy(benchmark::State& state) {
     const auto count = static_cast<std::size_t>(state.range(0));

@@ -14,14 +14,14 @@
 ///
 ///     int compare(const void* a, const void* b) { return weft::await(ask_user(a, b)); } // in a C qsort
 ///
-/// It suspends the nearest stackful body around it (see weft/stackful.hpp) that can wait for a foreign operation; fibers
-/// between that body and the caller, a weft::generator for one, are suspended with it and continue with it.
+/// It suspends the nearest stackful body around it (see weft/stackful.hpp) that can wait for a foreign operation;
+/// fibers between that body and the caller, a weft::generator for one, are suspended with it and continue with it.
 namespace weft {
 
 /// Unwinds a body, or a coroutine, whose operation was stopped instead of giving a result: what an await throws when a
 /// sender completes with set_stopped. Let it pass: it becomes the stop of the coroutine, if the promise of that has
-/// P2300's unhandled_stopped(), and else leaves it as an exception. It is no std::exception. A body that catches it goes
-/// on, as one that did without the result.
+/// P2300's unhandled_stopped(), and else leaves it as an exception. It is no std::exception. A body that catches it
+/// goes on, as one that did without the result.
 class WEFT_API operation_stopped {};
 
 namespace detail {
@@ -69,8 +69,8 @@ WEFT_ALWAYS_INLINE auto await_adapted(driver& d, Operand&& operand) -> typename 
 
 /// Awaits `operand` in the running stackful body. Ready operands cost no switch; no memory is allocated.
 /// The functions of the awaiter run on the caller's stack, but await_suspend on that of whoever resumed the body.
-/// \throws not_in_fiber if no stackful body is running; what the awaiter throws; forced_unwind if the body's coroutine is
-/// destroyed meanwhile.
+/// \throws not_in_fiber if no stackful body is running; what the awaiter throws; forced_unwind if the body's coroutine
+/// is destroyed meanwhile.
 template <class Operand>
 WEFT_ALWAYS_INLINE auto await(Operand&& operand) -> typename detail::await_result_of<Operand>::type {
     static_assert(detail::awaitable<Operand> || detail::adapted_operand<Operand>,

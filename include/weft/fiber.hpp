@@ -26,12 +26,13 @@
 ///     while (!f.done()) f.resume();
 ///
 /// The handle owns the stack and the body. A fiber may be resumed from any thread, by one thread at a time; what the
-/// body keeps across a suspension must not depend on the thread: errno, thread_local addresses, std::this_thread::get_id()
-/// (compilers take both for constant within a function), held mutexes.
+/// body keeps across a suspension must not depend on the thread: errno, thread_local addresses,
+/// std::this_thread::get_id() (compilers take both for constant within a function), held mutexes.
 /// Each fiber has its own exceptions: it may suspend inside a catch block and `throw;` later.
 ///
-/// Without exceptions (-fno-exceptions) what would throw says the same sentence and ends the program. A suspended fiber can
-/// then not be unwound: one whose body was compiled so must be run to its end before it is destroyed, or the program ends.
+/// Without exceptions (-fno-exceptions) what would throw says the same sentence and ends the program. A suspended fiber
+/// can then not be unwound: one whose body was compiled so must be run to its end before it is destroyed, or the
+/// program ends.
 ///
 /// Next: weft/generator.hpp, a range of what a body yields; weft/stackful.hpp, a body that awaits.
 namespace weft {
@@ -97,7 +98,8 @@ namespace detail {
 
 [[noreturn]] WEFT_API void throw_stack_too_small(std::size_t size, std::size_t needed);
 
-/// What lies at the top of a fiber's stack: its details, room for its body, and the allocator and the memory of the stack.
+/// What lies at the top of a fiber's stack: its details, room for its body, and the allocator and the memory of the
+/// stack.
 template <class Allocator, std::size_t BodySize, std::size_t BodyAlignment>
 class fiber_frame final : public fiber_details {
 public:
@@ -244,8 +246,8 @@ public:
     explicit fiber(Fn&& fn) : fiber(std::allocator_arg, default_stack_allocator{}, std::forward<Fn>(fn)) {}
 
     /// The same on a stack from `allocator`; a copy of it gives the stack back.
-    /// \throws stack_exhausted if there is no memory for its record; what the allocator throws; std::invalid_argument if its
-    /// stack is too small to hold the body.
+    /// \throws stack_exhausted if there is no memory for its record; what the allocator throws; std::invalid_argument
+    /// if its stack is too small to hold the body.
     template <stack_allocator Allocator, class Fn>
         requires fiber_body<std::decay_t<Fn>>
     fiber(std::allocator_arg_t, Allocator allocator, Fn&& fn)
@@ -284,10 +286,11 @@ public:
     /// \throws what leaves the body; fiber_error if the fiber is done, running or empty.
     WEFT_ALWAYS_INLINE void resume() { detail::resume(*record_); }
 
-    /// Fetches into the cache what resume() touches first; does not wait for it. For a scheduler that knows a few turns ahead
-    /// who will be next, among more fibers than fit into the cache. One instruction.
+    /// Fetches into the cache what resume() touches first; does not wait for it. For a scheduler that knows a few turns
+    /// ahead who will be next, among more fibers than fit into the cache. One instruction.
     WEFT_ALWAYS_INLINE void prefetch() const noexcept { __builtin_prefetch(record_, 1); }
-    /// The same for where the body left its stack. That is said by what prefetch() fetches: call this some turns after it.
+    /// The same for where the body left its stack. That is said by what prefetch() fetches: call this some turns after
+    /// it.
     /// \pre nobody is resuming the fiber just now.
     WEFT_ALWAYS_INLINE void prefetch_stack() const noexcept {
         __builtin_prefetch(detail::waiting_stack(record_->context), 1);

@@ -36,8 +36,8 @@ public:
     yielder(const yielder&) = delete;
     yielder& operator=(const yielder&) = delete;
 
-    /// Hands one value to the consumer and returns when it asks for the next. The consumer sees the argument itself; only
-    /// an lvalue given to a generator of values or rvalue references is copied first.
+    /// Hands one value to the consumer and returns when it asks for the next. The consumer sees the argument itself;
+    /// only an lvalue given to a generator of values or rvalue references is copied first.
     /// \throws forced_unwind if the generator is destroyed meanwhile.
     void yield(T&& v) { pass(std::addressof(v)); }
     /// The same of a copy.
@@ -57,9 +57,9 @@ private:
     detail::fiber_record* fiber_;
 };
 
-/// An input range of T, made one by one by a body `fn(out)` on its own stack. T may be a value, a reference or move-only;
-/// elements are `T&` for T&, else `T&&`. Move-only. The body runs on the thread that advances the iterator, and begins
-/// at begin(). Destroying the generator unwinds a body that has not ended (see weft::forced_unwind).
+/// An input range of T, made one by one by a body `fn(out)` on its own stack. T may be a value, a reference or
+/// move-only; elements are `T&` for T&, else `T&&`. Move-only. The body runs on the thread that advances the iterator,
+/// and begins at begin(). Destroying the generator unwinds a body that has not ended (see weft::forced_unwind).
 template <class T>
 class generator : public std::ranges::view_interface<generator<T>> {
     using reference = std::conditional_t<std::is_reference_v<T>, T, T&&>;

@@ -15,8 +15,8 @@
 /// - set_error: the await throws the error: an exception_ptr's exception, an error_code as std::system_error, anything
 ///   else as it is.
 /// - set_stopped: the await throws weft::operation_stopped (see weft/await.hpp).
-/// The body goes on where the sender completes, or, if that is inside of its start(), where it was started. The sender's
-/// receiver has the stop token of the body (see weft/stop_token.hpp).
+/// The body goes on where the sender completes, or, if that is inside of its start(), where it was started. The
+/// sender's receiver has the stop token of the body (see weft/stop_token.hpp).
 ///
 /// \pre A coroutine is not destroyed while its body waits for a sender: P2300's operations end by completing. Ask for a
 /// stop, and let it come to its end.

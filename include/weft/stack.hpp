@@ -16,8 +16,9 @@
 ///     weft::fiber c{std::allocator_arg, pool.allocator(), body};                // from a pool of your own
 ///
 /// How large? Memory is used page by page as a stack grows, so a generous size costs address space only. The default
-/// suits most code; C libraries with large local buffers may want 256 KiB and more; weft/stack_overflow.hpp measures it.
-/// A fiber that runs over its end hits the guard page and dies by a fault; it never writes into another one's memory.
+/// suits most code; C libraries with large local buffers may want 256 KiB and more; weft/stack_overflow.hpp measures
+/// it. A fiber that runs over its end hits the guard page and dies by a fault; it never writes into another one's
+/// memory.
 namespace weft {
 
 /// A piece of memory to run on: `size` bytes that end just below `sp` (stacks grow down).
@@ -26,9 +27,9 @@ struct stack {
     void* sp = nullptr;   ///< the first address above
 };
 
-/// Hands out stacks: `allocate()` returns an object with `sp` and `size`, `deallocate` takes it back and does not throw.
-/// weft's allocators model it, and so do Boost.Context's, unchanged. A copy of the allocator is kept with each stack
-/// and must be able to give it back; a stack may be given back on another thread than it was allocated on.
+/// Hands out stacks: `allocate()` returns an object with `sp` and `size`, `deallocate` takes it back and does not
+/// throw. weft's allocators model it, and so do Boost.Context's, unchanged. A copy of the allocator is kept with each
+/// stack and must be able to give it back; a stack may be given back on another thread than it was allocated on.
 template <class A>
 concept stack_allocator = std::copy_constructible<A> && requires(A allocator) {
     { allocator.allocate().size } -> std::convertible_to<std::size_t>;
@@ -50,8 +51,8 @@ private:
 WEFT_API std::size_t page_size() noexcept;
 
 /// A usable size that makes 112 KiB together with its guard page and the one in which a pool shifts the top: with their
-/// page tables, a million suspended fibers then take 4.3 KiB each. Under AddressSanitizer, which makes frames larger, twice
-/// as much.
+/// page tables, a million suspended fibers then take 4.3 KiB each. Under AddressSanitizer, which makes frames larger,
+/// twice as much.
 WEFT_API std::size_t default_stack_size() noexcept;
 
 /// The least size in bytes that a stack may be asked for.
@@ -82,8 +83,8 @@ private:
 };
 
 /// Keeps stacks of one size for reuse, side by side in a few large mappings. Thread-safe; a stack may come back on any
-/// thread. The memory of what is kept beyond `retained` stacks is given back to the system at once, the address space by
-/// trim(). A child process of fork() has copies of all stacks and may use the pool.
+/// thread. The memory of what is kept beyond `retained` stacks is given back to the system at once, the address space
+/// by trim(). A child process of fork() has copies of all stacks and may use the pool.
 class WEFT_API stack_pool {
 public:
     /// What fibers hold: refers to the pool, which must outlive every stack taken from it.
@@ -128,9 +129,10 @@ private:
     state* state_;
 };
 
-/// The stack allocator of a fiber that names none: the process-wide pool, of which each thread keeps up to 16 idle stacks
-/// for itself until it ends. Taking one of those costs neither a lock nor an atomic operation. Of fibers that have ended a
-/// thread keeps up to 16, too, with their stacks, which then count as idle: the next ones are made of them.
+/// The stack allocator of a fiber that names none: the process-wide pool, of which each thread keeps up to 16 idle
+/// stacks for itself until it ends. Taking one of those costs neither a lock nor an atomic operation. Of fibers that
+/// have ended a thread keeps up to 16, too, with their stacks, which then count as idle: the next ones are made of
+/// them.
 struct WEFT_API default_stack_allocator {
     stack allocate() const; ///< \throws stack_exhausted.
     void deallocate(stack s) const noexcept; ///< On any thread.

@@ -46,8 +46,8 @@ public:
     /// stack, but await_suspend on the driver's, when the body has left.
     /// A sender (see weft/senders.hpp) that the promise does not take is awaited as by weft::await.
     /// \throws what they throw; forced_unwind if the coroutine is destroyed meanwhile. In a destructor that then runs,
-    /// awaiting ends the program, as any exception that leaves a destructor does; only what is ready may be awaited there,
-    /// and by weft::await alone if the promise has an await_transform.
+    /// awaiting ends the program, as any exception that leaves a destructor does; only what is ready may be awaited
+    /// there, and by weft::await alone if the promise has an await_transform.
     /// \pre called in the body, or in a fiber that it has resumed.
     template <class Operand>
     WEFT_ALWAYS_INLINE decltype(auto) await(Operand&& operand) {
@@ -120,7 +120,8 @@ private:
 /// How the coroutines of type R wait for what comes by weft::await, an operand their promise has not seen. The primary
 /// template serves all whose promise has no await_transform or one that takes any awaiter; specialise it for a library
 /// that insists on operations of its own (weft/asio.hpp does), with `available = true` and a static
-/// `wait(detail::await_request&)` that returns an operand R's coroutines can await. Its exceptions appear at weft::await.
+/// `wait(detail::await_request&)` that returns an operand R's coroutines can await. Its exceptions appear at
+/// weft::await.
 template <class R, class Promise>
 struct ambient_adapter {
     /// Can they? Where not, weft::await looks for a body further out.
@@ -329,8 +330,8 @@ R start_driver(Allocator&& allocator, Fn&& fn, Args... args) {
 
 /// A coroutine of type R whose body `fn(co, args...)` runs on its own stack, from the process-wide pool. Args are the
 /// parameter types of the coroutine, as its promise sees them; they live in its frame, and so does `fn`.
-/// \throws what R's promise throws when a coroutine is made, and what moving `fn` and `args` throws. A stack that cannot
-/// be had (stack_exhausted) is an exception inside the coroutine, as is whatever leaves `fn`.
+/// \throws what R's promise throws when a coroutine is made, and what moving `fn` and `args` throws. A stack that
+/// cannot be had (stack_exhausted) is an exception inside the coroutine, as is whatever leaves `fn`.
 template <class R, class... Args, class Fn>
 R stackful(Fn&& fn, Args... args) {
     return detail::start_driver<R, Args...>(default_stack_allocator{}, std::forward<Fn>(fn), std::forward<Args>(args)...);
@@ -342,8 +343,8 @@ R stackful(std::allocator_arg_t, Allocator allocator, Fn&& fn, Args... args) {
     return detail::start_driver<R, Args...>(std::move(allocator), std::forward<Fn>(fn), std::forward<Args>(args)...);
 }
 
-/// The same two with options. With fp_env::per_fiber the body begins with the floating point of the thread that begins to
-/// run the coroutine; await_suspend runs with that of the thread, when the body has left.
+/// The same two with options. With fp_env::per_fiber the body begins with the floating point of the thread that begins
+/// to run the coroutine; await_suspend runs with that of the thread, when the body has left.
 template <class R, class... Args, class Fn>
 R stackful(fiber_options options, Fn&& fn, Args... args) {
     return stackful<R, Args...>(std::allocator_arg, default_stack_allocator{}, options, std::forward<Fn>(fn),

@@ -16,8 +16,8 @@
 ///
 ///     while (!weft::this_fiber::get_stop_token().stop_requested()) weft::await(step()); // in its body, at any depth
 ///
-/// A task hands its token on to the tasks that it awaits and to the senders (weft/senders.hpp). One that is started as a
-/// sender has that of its receiver.
+/// A task hands its token on to the tasks that it awaits and to the senders (weft/senders.hpp). One that is started as
+/// a sender has that of its receiver.
 namespace weft {
 
 namespace detail {

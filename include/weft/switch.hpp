@@ -52,8 +52,8 @@ WEFT_API weft::transfer weft_ontop_context(weft::context to, void* data, weft::t
 namespace weft {
 
 /// Prepares a context that will run `entry` on the memory of `size` bytes which ends below `stack_top`.
-/// `entry` does not run yet. At its entry the stack pointer is 16-byte aligned as the ABI asks; with weft's own switch the
-/// frame pointer is 0, so that a frame-pointer walk ends there.
+/// `entry` does not run yet. At its entry the stack pointer is 16-byte aligned as the ABI asks; with weft's own switch
+/// the frame pointer is 0, so that a frame-pointer walk ends there.
 /// \pre the memory is writable and large enough for the saved registers (256 bytes) and all that `entry` does.
 WEFT_ALWAYS_INLINE context make_context(void* stack_top, std::size_t size, void (*entry)(transfer)) noexcept {
     detail::begin_stack(static_cast<char*>(stack_top) - size, size);

@@ -296,7 +296,8 @@ auto sync_wait_stopped_by(stop_provider* stop, Awaitable&& awaitable)
 
 } // namespace detail
 
-/// Awaits any awaitable and blocks the calling thread until it has completed; returns its result or throws its exception.
+/// Awaits any awaitable and blocks the calling thread until it has completed; returns its result or throws its
+/// exception.
 /// \pre not called on a thread that the awaitable needs to complete.
 template <class Awaitable>
 auto sync_wait(Awaitable&& awaitable) -> decltype(detail::sync_waiter::await_resume_of<Awaitable&&>()) {

@@ -14,8 +14,8 @@
 #include <string>
 
 namespace {
-// What a thread_state refers to until the first resume on its thread, instead of the thread's exceptions. Wherever busy()
-// looks, there is something in it: so resume() takes the careful way, which asks for the thread's own.
+// What a thread_state refers to until the first resume on its thread, instead of the thread's exceptions. Wherever
+// busy() looks, there is something in it: so resume() takes the careful way, which asks for the thread's own.
 alignas(weft::detail::exception_state) constinit const auto not_asked_for = [] {
     std::array<std::byte, 128> all;
     all.fill(std::byte{1});
@@ -118,8 +118,8 @@ fiber_record& innermost(fiber_record& fiber) noexcept {
     return *last;
 }
 
-// The control words of a fiber with its own, and of those that it has resumed, give way to their resumers', or come back:
-// while one runs, its record has those of its resumer.
+// The control words of a fiber with its own, and of those that it has resumed, give way to their resumers', or come
+// back: while one runs, its record has those of its resumer.
 void enter_fp(fiber_record& fiber) noexcept {
     for (fiber_record* f = &fiber; f; f = f->details->inner)
         if (f->own_fp) f->details->fp = fp_state::exchange(f->details->fp);
@@ -186,8 +186,8 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     if constexpr (seals_blocks) seal_block(fiber);
 }
 
-// Runs one that is suspended but_for_fp, where no fiber runs and nobody is handling an exception. Out of line: the switch is
-// not what this costs.
+// Runs one that is suspended but_for_fp, where no fiber runs and nobody is handling an exception. Out of line: the
+// switch is not what this costs.
 void run_with_own_fp(fiber_record& fiber) {
     set_running_fiber(this_thread(), &fiber);
     wait_plainly(fiber);

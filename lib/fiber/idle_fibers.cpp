@@ -11,8 +11,8 @@
 namespace weft::detail {
 namespace {
 
-// A stack that somebody watches begins and ends with its fiber. And a switch that keeps rounding modes would give the next body
-// those of the last one.
+// A stack that somebody watches begins and ends with its fiber. And a switch that keeps rounding modes would give the
+// next body those of the last one.
 constexpr bool keeps_any =
     !switch_keeps_fp && !WEFT_ASAN && !WEFT_HWASAN && !WEFT_MSAN && !WEFT_TSAN && !WEFT_VALGRIND;
 

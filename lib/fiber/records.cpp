@@ -67,7 +67,8 @@ struct slab {
 };
 static_assert(sizeof(slab) <= sizeof(fiber_record));
 
-// The slabs of the process. Not destroyed: fibers in static storage may end after every destructor of this file has run.
+// The slabs of the process. Not destroyed: fibers in static storage may end after every destructor of this file has
+// run.
 constinit std::mutex mutex;
 constinit slab* with_room = nullptr;
 constinit slab* full = nullptr;
@@ -86,8 +87,8 @@ slab* new_slab() {
     return new (lowest + before) slab{};
 }
 
-// Between `first` and `last` there is room for what is taken, in the order in which the cache hands it out: neighbours one
-// after the other. Returns where it begins. One slab is asked, so it may be fewer.
+// Between `first` and `last` there is room for what is taken, in the order in which the cache hands it out: neighbours
+// one after the other. Returns where it begins. One slab is asked, so it may be fewer.
 void** take(void** first, void** last) {
     std::unique_lock lock{mutex};
     if (!with_room) { // system calls are not for those who hold a mutex

@@ -23,8 +23,8 @@ inline void* allocate_record() {
     return free_records.count != 0 ? free_records.pop() : allocate_record_from_slab();
 }
 
-/// Takes one back, on any thread. Not inline: who ends a fiber has switched, and compilers take the address of a thread_local
-/// for constant within a function.
+/// Takes one back, on any thread. Not inline: who ends a fiber has switched, and compilers take the address of a
+/// thread_local for constant within a function.
 void free_record(fiber_record& record) noexcept;
 
 } // namespace weft::detail

@@ -3,8 +3,8 @@
 
 namespace weft::detail {
 
-/// Before the first fiber of a thread: gives the thread a stack for signals, if report_stack_overflow() has been called.
-/// False if it needs one and there is no memory.
+/// Before the first fiber of a thread: gives the thread a stack for signals, if report_stack_overflow() has been
+/// called. False if it needs one and there is no memory.
 bool watch_this_thread() noexcept;
 
 } // namespace weft::detail

@@ -11,9 +11,9 @@ namespace weft {
 /// Stacks of one size, side by side in a few large mappings, so that a million of them is no million mappings. Not
 /// thread-safe.
 ///
-/// The tops of stacks that lie a power of two apart would fall into the same few sets of the processor's first cache, and
-/// those of a hundred fibers would drive each other out: so tops are shifted by some lines, a different number ("colour")
-/// for each.
+/// The tops of stacks that lie a power of two apart would fall into the same few sets of the processor's first cache,
+/// and those of a hundred fibers would drive each other out: so tops are shifted by some lines, a different number
+/// ("colour") for each.
 class arenas {
 public:
     explicit arenas(std::size_t size); ///< \throws std::invalid_argument

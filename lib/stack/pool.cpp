@@ -20,8 +20,8 @@ constinit std::atomic<const stack_keeper*> keeper_of_stacks{nullptr};
 namespace {
 
 // The idle stacks that a thread keeps for itself, of the process-wide pool: most fibers are made and destroyed without
-// asking anybody else. Sizes and tops apart: where they are neighbours, compilers copy both as one word, and reading what
-// was just written as two costs a stall longer than all the rest.
+// asking anybody else. Sizes and tops apart: where they are neighbours, compilers copy both as one word, and reading
+// what was just written as two costs a stall longer than all the rest.
 struct magazine {
     static constexpr std::size_t capacity = 16;
 
@@ -47,8 +47,8 @@ constinit thread_local magazine mine{};
 
 } // namespace
 
-// One pool. All of them are in a list, so that no other thread holds one's mutex when the process forks: the child could
-// never take it again.
+// One pool. All of them are in a list, so that no other thread holds one's mutex when the process forks: the child
+// could never take it again.
 struct [[gnu::visibility("hidden")]] stack_pool::state {
     state(std::size_t size, std::size_t retained_stacks);
     ~state();

@@ -6,8 +6,8 @@
 
 namespace weft {
 
-/// Somebody of a layer above who keeps stacks of the process-wide pool for himself. To who asks the pool, those that the
-/// calling thread keeps so are idle, too.
+/// Somebody of a layer above who keeps stacks of the process-wide pool for himself. To who asks the pool, those that
+/// the calling thread keeps so are idle, too.
 struct stack_keeper {
     std::size_t (*kept)() noexcept; // on this thread
     void (*give_back)() noexcept;   // all of them, to the allocator

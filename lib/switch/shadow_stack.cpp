@@ -1,9 +1,9 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// A shadow stack (x86's CET, GCS of Armv9.4) is the processor's own copy of the return addresses of one stack: `ret` faults
-// where the two differ, so a switch would have to exchange the copies, too. weft's does not, and its objects do not
-// promise it: a system then gives the whole program none, unless it is told to give one in any case. Such a program would
-// die of a fault at its first `ret` on another stack. It is told why instead, before main.
+// A shadow stack (x86's CET, GCS of Armv9.4) is the processor's own copy of the return addresses of one stack: `ret`
+// faults where the two differ, so a switch would have to exchange the copies, too. weft's does not, and its objects do
+// not promise it: a system then gives the whole program none, unless it is told to give one in any case. Such a program
+// would die of a fault at its first `ret` on another stack. It is told why instead, before main.
 // The assembly refers to this file, so that whoever links a switch links it.
 
 #include <cstdint>

@@ -1,7 +1,8 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 // A program that uses every layer of weft and checks what it sees: compiled once for each of the builds of builds.py,
-// with the library's sources compiled alike or not. `abandon`, `misuse` and `mixed` do one thing that ends some of them.
+// with the library's sources compiled alike or not. `abandon`, `misuse` and `mixed` do one thing that ends some of
+// them.
 //
 // UNWINDS is 0 if this file, or the library, is compiled without exceptions.
 

@@ -1,7 +1,8 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 // Where weft and Boost.Context 1.81 differ; everywhere else the other tests ask for equal traces. Two more are tested
-// where they occur: the frame pointer of a new context (registers.cpp), and whose the rounding mode is (fuzz/model.hpp).
+// where they occur: the frame pointer of a new context (registers.cpp), and whose the rounding mode is
+// (fuzz/model.hpp).
 
 #include <weft/fiber.hpp>
 #include <weft/switch.hpp>
@@ -50,7 +51,8 @@ private:
     std::vector<std::byte> bytes_ = std::vector<std::byte>(64 * 1024);
 };
 
-// ----- ontop as the first switch to a context --------------------------------------------------------------------------
+// ----- ontop as the first switch to a context
+// --------------------------------------------------------------------------
 
 struct seen {
     int argument;
@@ -134,7 +136,8 @@ BOOST_AUTO_TEST_CASE(boost_ontop_cannot_begin_a_context) {
 #endif
 }
 
-// ----- an entry function that returns ----------------------------------------------------------------------------------
+// ----- an entry function that returns
+// ----------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(the_end_of_an_entry_aborts) {
     memory stack;
@@ -155,7 +158,8 @@ BOOST_AUTO_TEST_CASE(the_end_of_an_entry_exits_boost_with_success) {
     BOOST_TEST(WEXITSTATUS(status) == 0);
 }
 
-// ----- exceptions in hand while suspended ------------------------------------------------------------------------------
+// ----- exceptions in hand while suspended
+// ------------------------------------------------------------------------------
 
 BOOST_AUTO_TEST_CASE(a_fiber_rethrows_its_own_exception) {
     std::optional<int> rethrown;

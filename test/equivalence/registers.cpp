@@ -1,8 +1,8 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// The register-file differential. A case is a random walk of control among up to eight contexts and the two threads that
-// carry them. Before every switch all registers are random; after it, whoever arrives must find his own again. Each case
-// runs on weft's assembly, on Boost's and on the inline switch, and all three must leave the same trace.
+// The register-file differential. A case is a random walk of control among up to eight contexts and the two threads
+// that carry them. Before every switch all registers are random; after it, whoever arrives must find his own again.
+// Each case runs on weft's assembly, on Boost's and on the inline switch, and all three must leave the same trace.
 
 #include "registers.hpp"
 
@@ -150,7 +150,8 @@ void* ontop_of(backend b, bool is_to_fiber) {
     }
 }
 
-// ----- random numbers (splitmix64: a case's numbers depend on its seed only) -------------------------------------------
+// ----- random numbers (splitmix64: a case's numbers depend on its seed only)
+// -------------------------------------------
 
 class random_words {
 public:
@@ -168,7 +169,8 @@ private:
     std::uint64_t state_;
 };
 
-// ----- what one processor's registers promise --------------------------------------------------------------------------
+// ----- what one processor's registers promise
+// --------------------------------------------------------------------------
 
 #if defined(__aarch64__)
 
@@ -294,7 +296,8 @@ registers with_random_control(random_words& random, Make make) {
 
 #endif
 
-// ----- one case on one switch ------------------------------------------------------------------------------------------
+// ----- one case on one switch
+// ------------------------------------------------------------------------------------------
 
 constexpr unsigned most_contexts = 8;
 constexpr unsigned threads = 2;

@@ -1,12 +1,12 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// AArch64, built with -fsanitize=shadow-call-stack and without exceptions: the C library of a plain Linux gives a program no
-// such stack, and its unwinder keeps x18 for nobody. So main() makes one and points x18 at it, and no function of the
-// C library may be called that uses x18 as scratch.
+// AArch64, built with -fsanitize=shadow-call-stack and without exceptions: the C library of a plain Linux gives a
+// program no such stack, and its unwinder keeps x18 for nobody. So main() makes one and points x18 at it, and no
+// function of the C library may be called that uses x18 as scratch.
 //
-// A function that calls others takes its return address from there alone. So it returns to where it was called from even
-// if the copy on the ordinary stack is overwritten; and with another flow's shadow call stack it returns to where that one
-// was called from.
+// A function that calls others takes its return address from there alone. So it returns to where it was called from
+// even if the copy on the ordinary stack is overwritten; and with another flow's shadow call stack it returns to where
+// that one was called from.
 
 #include <weft/fiber.hpp>
 #include <weft/fiber_context.hpp>

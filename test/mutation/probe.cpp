@@ -314,9 +314,9 @@ void walk_inline(std::size_t cut) {
 }
 
 #if defined(__x86_64__)
-// The x87 control word is written only if the two contexts disagree about it, and whether they do has to come from the two
-// words in their frames. So here they disagree, and everything else that could be taken for one of the words says that they
-// agree: the flags, ecx, the other registers in the frames, the memory below, what the argument points to.
+// The x87 control word is written only if the two contexts disagree about it, and whether they do has to come from the
+// two words in their frames. So here they disagree, and everything else that could be taken for one of the words says
+// that they agree: the flags, ecx, the other registers in the frames, the memory below, what the argument points to.
 extern "C" transfer registers_mislead(context to, void* data, transfer (*call)(transfer), std::uint64_t words);
 asm(R"(
     .text

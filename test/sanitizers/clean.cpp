@@ -1,7 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// A program without an error, in which control changes stacks in all the ways that weft has. No sanitizer may say anything.
-// It prints nothing and uses little of the C++ library, which need not be instrumented.
+// A program without an error, in which control changes stacks in all the ways that weft has. No sanitizer may say
+// anything. It prints nothing and uses little of the C++ library, which need not be instrumented.
 
 #include "jumps.hpp"
 

@@ -23,7 +23,8 @@ int* volatile escaped;
     escaped = local;
 }
 
-// No assembly in here: the frames of functions with some, weft's inline switch included, Clang does not watch in this way.
+// No assembly in here: the frames of functions with some, weft's inline switch included, Clang does not watch in this
+// way.
 [[gnu::noinline]] void let_escape() {
     int local[4] = {1, 2, 3, 4};
     publish(local);
@@ -93,8 +94,8 @@ void overflow() {
     f.resume();
 }
 
-/// Two fibers on two threads, with nothing between them: the stacks are taken and given back where the threads are begun
-/// and joined.
+/// Two fibers on two threads, with nothing between them: the stacks are taken and given back where the threads are
+/// begun and joined.
 void race() {
     int shared = 0;
     const auto count = [&](weft::fiber_ref self) {

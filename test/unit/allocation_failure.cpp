@@ -1,9 +1,9 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 // Memory runs out: in each scenario the first allocation fails, then the second, and so on until none is left to fail;
-// once that one alone, once all that follow, too. What comes is the documented exception, nothing is lost, and afterwards
-// the same works. An allocation is a block of the heap, a stack, or, on Linux and without sanitizers, a mapping or a guard
-// page.
+// once that one alone, once all that follow, too. What comes is the documented exception, nothing is lost, and
+// afterwards the same works. An allocation is a block of the heap, a stack, or, on Linux and without sanitizers, a
+// mapping or a guard page.
 
 #include "child.hpp"
 #include "coroutine_types.hpp"
@@ -321,8 +321,8 @@ private:
     owned_handle<promise_type> coroutine_;
 };
 
-/// The first use of weft in a process makes the pool of all fibers, so each failure needs a process of its own, and this
-/// test comes first.
+/// The first use of weft in a process makes the pool of all fibers, so each failure needs a process of its own, and
+/// this test comes first.
 BOOST_AUTO_TEST_CASE(the_first_fiber_of_a_process) {
     enum { right = 0, nothing_failed = 1, bad = 2 };
     const auto operation = [] {

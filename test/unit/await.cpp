@@ -47,7 +47,8 @@ private:
     scripted<form::returns_handle, T> inner_;
 };
 
-/// Takes any handle by an unconstrained template, whose return type is found by compiling it: with a promise that works.
+/// Takes any handle by an unconstrained template, whose return type is found by compiling it: with a promise that
+/// works.
 struct deduces {
     void* promise = nullptr;
     bool await_ready() const noexcept { return false; }

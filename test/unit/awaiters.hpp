@@ -29,8 +29,8 @@ inline bool near(std::uintptr_t a, std::uintptr_t b) {
     return (a > b ? a - b : b - a) < std::uintptr_t{96} * 1024;
 }
 
-/// A number of the running thread that no other thread ever has. Asked anew at every call, as std::this_thread::get_id is
-/// not: compilers take for granted that it is the same throughout a function.
+/// A number of the running thread that no other thread ever has. Asked anew at every call, as std::this_thread::get_id
+/// is not: compilers take for granted that it is the same throughout a function.
 [[gnu::noinline]] inline unsigned thread_number() {
     static std::atomic<unsigned> last{0};
     static thread_local unsigned mine = 0;
@@ -288,8 +288,8 @@ struct outcome {
     std::atomic<bool> done{false};
 };
 
-/// Awaits something at once and keeps its result in an outcome. Destroys itself at its end; a suspended one is destroyed
-/// by its handle.
+/// Awaits something at once and keeps its result in an outcome. Destroys itself at its end; a suspended one is
+/// destroyed by its handle.
 struct observer {
     struct promise_type {
         observer get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }

@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <new>
 
-// Counts the blocks of the heap that a program has not given back. It replaces the global operator new: include it in one
-// file of a program.
+// Counts the blocks of the heap that a program has not given back. It replaces the global operator new: include it in
+// one file of a program.
 
 namespace weft_test {
 inline std::atomic<std::ptrdiff_t> blocks{0};

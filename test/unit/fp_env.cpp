@@ -1,7 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// weft/fp_env.hpp: rounding, denormals, precision and flags, of fibers, generators and stackful bodies. What is compared is
-// what arithmetic gives, not what a register says.
+// weft/fp_env.hpp: rounding, denormals, precision and flags, of fibers, generators and stackful bodies. What is
+// compared is what arithmetic gives, not what a register says.
 
 #include "awaiters.hpp"
 #include "tracked.hpp"
@@ -430,8 +430,8 @@ constexpr bool kept_by_the_stack = false;
 constexpr bool kept_by_the_stack = true; // by Boost's switch
 #endif
 
-// The same where only the innermost of three has its own, or the outermost, too: who resumes them never sees it, and those
-// without have the modes of whatever thread resumes.
+// The same where only the innermost of three has its own, or the outermost, too: who resumes them never sees it, and
+// those without have the modes of whatever thread resumes.
 BOOST_AUTO_TEST_CASE(suspended_together_by_the_only_one) {
     for (const bool outermost_too : {false, true}) {
         set(nearest);

@@ -33,7 +33,8 @@ std::atomic<bool> no_slabs{false};
 std::atomic<long> slabs_mapped{0}, mapped{0}; // how many; bytes
 }
 
-// In the place of the C library's. Twice the size of a slab is mapped, so that one lies in it at a multiple of its size.
+// In the place of the C library's. Twice the size of a slab is mapped, so that one lies in it at a multiple of its
+// size.
 extern "C" void* mmap(void* place, std::size_t size, int access, int flags, int file, off_t offset) noexcept {
     const bool is_slab = size == std::size_t{512} * 1024;
     if (no_slabs && is_slab) {

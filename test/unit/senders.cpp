@@ -1,7 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// The tests of weft's senders: with the small senders of the tests, and, compiled with WEFT_TEST_INSTALLED_SENDERS, with
-// those that are installed.
+// The tests of weft's senders: with the small senders of the tests, and, compiled with WEFT_TEST_INSTALLED_SENDERS,
+// with those that are installed.
 
 #if !defined(WEFT_TEST_INSTALLED_SENDERS)
 #    include "small_senders.hpp"

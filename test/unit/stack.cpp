@@ -500,8 +500,8 @@ std::size_t mapped_by_this_process() {
     return pages;
 }
 
-// Takes stacks until there are no more, twice. 0: every one had its guard, as many could be had the second time, and the
-// attempts that failed have left nothing behind.
+// Takes stacks until there are no more, twice. 0: every one had its guard, as many could be had the second time, and
+// the attempts that failed have left nothing behind.
 int use_up(std::size_t size, std::size_t at_least) {
     const guarded_stack g{size};
     std::vector<stack> stacks;

@@ -257,7 +257,8 @@ BOOST_AUTO_TEST_CASE(the_call_may_send_its_target_elsewhere) {
         context other;
         int marker;
     } both{make(other, echo), 0};
-    // The echo on `s` is told that it came from the echo on `other`: it sends the data there, and that one to whoever came.
+    // The echo on `s` is told that it came from the echo on `other`: it sends the data there, and that one to whoever
+    // came.
     static context origin;
     c = weft::ontop_context(c, &both, [](transfer t) {
             origin = t.from;
@@ -689,8 +690,8 @@ BOOST_AUTO_TEST_CASE(crossing) {
     BOOST_TEST(p.trace == "a b main a b main");
 }
 
-// A block exchanges the running flow with the one it holds, whichever they are. Against that model: 9 flows take 8 blocks
-// at random, each with live values of its own.
+// A block exchanges the running flow with the one it holds, whichever they are. Against that model: 9 flows take 8
+// blocks at random, each with live values of its own.
 constexpr unsigned int seed = 20240229;
 
 struct puzzle {

@@ -5,8 +5,8 @@
 
 namespace weft_test {
 
-/// The thread this runs on, asked anew each time. (Compilers take std::this_thread::get_id() for constant in a function,
-/// as it is where nothing migrates.)
+/// The thread this runs on, asked anew each time. (Compilers take std::this_thread::get_id() for constant in a
+/// function, as it is where nothing migrates.)
 [[gnu::noinline]] inline std::thread::id this_thread_id() noexcept {
     asm volatile("" ::: "memory");
     return std::this_thread::get_id();

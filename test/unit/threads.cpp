@@ -1,7 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// Fibers and stackful bodies that go on on another thread every time, all of them at once: a ring of threads, each of which
-// hands everything that it runs to the next one, at the earliest moment possible.
+// Fibers and stackful bodies that go on on another thread every time, all of them at once: a ring of threads, each of
+// which hands everything that it runs to the next one, at the earliest moment possible.
 
 #include "awaiters.hpp"
 

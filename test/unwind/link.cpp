@@ -1,7 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// The library built with WEFT_LINK_BACKTRACES: what a running fiber's stack looks like to the unwinder of the C++ runtime
-// and to a walk along the frame pointers goes on to whoever resumed it.
+// The library built with WEFT_LINK_BACKTRACES: what a running fiber's stack looks like to the unwinder of the C++
+// runtime and to a walk along the frame pointers goes on to whoever resumed it.
 
 #include <weft/fiber.hpp>
 

@@ -1,7 +1,8 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 // What a running program sees of its stacks: the unwinder of its C++ runtime and a walk along the frame pointers end at
-// the entry of a fiber or context, and exceptions cross many frames of a fiber, also on another thread than it began on.
+// the entry of a fiber or context, and exceptions cross many frames of a fiber, also on another thread than it began
+// on.
 
 #include <weft/fiber.hpp>
 #include <weft/switch.hpp>

@@ -86,7 +86,8 @@ struct await_result_of<Operand> {
 };
 
 // Has a class a member of this name, however overloaded, deleted or templated? Beside a second base class that has it
-// too, the name is ambiguous exactly then. (Nothing can be derived from a final class: there only a plain member is seen.)
+// too, the name is ambiguous exactly then. (Nothing can be derived from a final class: there only a plain member is
+// seen.)
 struct named_await_transform {
     void await_transform();
 };

@@ -23,8 +23,8 @@
 #    define WEFT_VALGRIND 0
 #endif
 
-// Without exceptions (-fno-exceptions) compilers refuse `try`, `catch` and `throw`, even where nothing is ever thrown: there
-// only the first block is left of
+// Without exceptions (-fno-exceptions) compilers refuse `try`, `catch` and `throw`, even where nothing is ever thrown:
+// there only the first block is left of
 //     WEFT_TRY { … } WEFT_CATCH(const error&) { … } WEFT_CATCH(...) { …; WEFT_RETHROW; }
 #if defined(__cpp_exceptions)
 #    define WEFT_EXCEPTIONS 1
@@ -65,8 +65,8 @@
 #    define WEFT_TSAN 0
 #endif
 
-// -fsanitize=shadow-call-stack (AArch64): x18 points into a second stack, which holds the return addresses. GCC does not tell
-// that it is on: there define it as 1 for all code that uses weft.
+// -fsanitize=shadow-call-stack (AArch64): x18 points into a second stack, which holds the return addresses. GCC does
+// not tell that it is on: there define it as 1 for all code that uses weft.
 #if !defined(WEFT_SHADOW_CALL_STACK)
 #    define WEFT_SHADOW_CALL_STACK WEFT_HAS_FEATURE(shadow_call_stack)
 #endif
@@ -74,8 +74,9 @@
 #    error "only weft's own switch for AArch64 keeps shadow call stacks: build without -fsanitize=shadow-call-stack"
 #endif
 
-// Under PAC a saved program counter rests in memory signed, and with shadow call stacks a context has one more word. Code
-// with and without cannot hand contexts to each other, so their entry points have different names: a mixture does not link.
+// Under PAC a saved program counter rests in memory signed, and with shadow call stacks a context has one more word.
+// Code with and without cannot hand contexts to each other, so their entry points have different names: a mixture does
+// not link.
 #if defined(__ARM_FEATURE_PAC_DEFAULT)
 #    define WEFT_SIGNED_CONTEXTS 1
 #else

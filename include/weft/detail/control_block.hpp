@@ -9,9 +9,10 @@
 namespace weft::detail {
 inline namespace WEFT_CONTEXT_ABI {
 
-/// The suspended one of two flows of control, a fiber and its resumer, as the inline switch leaves it. A switch exchanges
-/// the running flow with the one in the block: the block of a suspended fiber holds the fiber, the block of a running one
-/// holds its resumer. Each flow has its own place for the two registers which then need no exchange but a store and a load.
+/// The suspended one of two flows of control, a fiber and its resumer, as the inline switch leaves it. A switch
+/// exchanges the running flow with the one in the block: the block of a suspended fiber holds the fiber, the block of a
+/// running one holds its resumer. Each flow has its own place for the two registers which then need no exchange but a
+/// store and a load.
 struct control_block {
 #if WEFT_SWITCH_NATIVE
     void* resumer_base_register;
@@ -30,18 +31,18 @@ struct control_block {
 #endif
 };
 
-/// Two bits of the word in a block that says where the waiting flow goes on. Nobody sets them for a plain switch: they are
-/// there because of which flow it is. So a fiber's being suspended or running is told by what the switch stores anyway, and
-/// asked by a test of one bit.
+/// Two bits of the word in a block that says where the waiting flow goes on. Nobody sets them for a plain switch: they
+/// are there because of which flow it is. So a fiber's being suspended or running is told by what the switch stores
+/// anyway, and asked by a test of one bit.
 enum control_block_mark : std::uintptr_t {
 #if WEFT_SWITCH_NATIVE && defined(__x86_64__)
-    // A fiber's pc is stored inverted: the highest bits of an address are 0. (To give its label an alignment of its own would
-    // be free, too, but predictors tell branches by the lowest bits of their targets.)
+    // A fiber's pc is stored inverted: the highest bits of an address are 0. (To give its label an alignment of its own
+    // would be free, too, but predictors tell branches by the lowest bits of their targets.)
     not_suspendable = std::uintptr_t{1} << 62, // the resumer does not wait, or is not to be switched to without more questions
     not_resumable = std::uintptr_t{1} << 63,   // the fiber does not wait, or is not to be switched to without more questions
 #elif WEFT_SWITCH_NATIVE
-    // Addresses of instructions are multiples of 4. The labels where a fiber and a resumer go on lie so many bytes beyond a
-    // multiple of 16.
+    // Addresses of instructions are multiples of 4. The labels where a fiber and a resumer go on lie so many bytes
+    // beyond a multiple of 16.
     not_suspendable = 4,
     not_resumable = 8,
 #else
@@ -78,8 +79,8 @@ inline void set_marks(control_block& block, std::uintptr_t marks) noexcept {
     block.*marked = reinterpret_cast<void*>(word);
 }
 
-/// Makes a block whose first switch, to the fiber, calls `entry(argument)` on the stack that ends below `stack_top` (16-byte aligned).
-/// `entry` must not return and no exception may leave it.
+/// Makes a block whose first switch, to the fiber, calls `entry(argument)` on the stack that ends below `stack_top`
+/// (16-byte aligned). `entry` must not return and no exception may leave it.
 WEFT_API void make_control_block(control_block& block, void* stack_top, std::size_t size, void (*entry)(void*),
                                  void* argument) noexcept;
 

@@ -181,7 +181,8 @@ public:
     }
 };
 
-/// A promise with a constructor or an operator new that would take the driver's own parameter, which is not for its eyes.
+/// A promise with a constructor or an operator new that would take the driver's own parameter, which is not for its
+/// eyes.
 template <class Promise, class Start>
 concept notices = std::constructible_from<Promise, Start&> ||
                   requires(Start& start) { Promise::operator new(std::size_t{}, start); };

@@ -19,8 +19,8 @@ struct fiber_record;
 class thread_binding; // see weft/migration.hpp
 struct fiber_access; // lets the rest of weft see the record of a fiber
 
-/// What there is to say of a fiber but that it is suspended or runs, which the marks of its block tell (see waits()), and
-/// whether its body has ended: flags.
+/// What there is to say of a fiber but that it is suspended or runs, which the marks of its block tell (see waits()),
+/// and how far its body has come: flags.
 enum fiber_state : std::uint32_t {
     plain = 0,         // nothing: then a switch is all it takes to suspend or to resume it
     suspended = 1,     // it waits in suspend(), or its body has not begun; not set of one that is plain
@@ -48,8 +48,9 @@ struct fiber_operations {
 
 struct fiber_details;
 
-/// One fiber: all that a plain resume touches. Records lie side by side, apart from the stacks, so that those of many fibers
-/// take few pages and few lines of the caches: a cold stack's page is fetched by the body that uses it, and by nobody else.
+/// One fiber: all that a plain resume touches. Records lie side by side, apart from the stacks, so that those of many
+/// fibers take few pages and few lines of the caches: a cold stack's page is fetched by the body that uses it, and by
+/// nobody else.
 struct alignas(64) fiber_record {
     control_block context; // the fiber's while it is suspended, its resumer's while it runs
     fiber_details* details = nullptr; // of a fiber never null
@@ -79,12 +80,13 @@ inline namespace WEFT_CONTEXT_ABI {
 /// What an empty handle refers to, so that resume() need not ask: one that has ended. Never written.
 WEFT_API extern const fiber_record no_fiber;
 
-/// Makes the record of a fiber without a body, on the memory from `lowest` to `details`: once details.operations are set,
-/// resuming it will call operations->run. \throws stack_exhausted
+/// Makes the record of a fiber without a body, on the memory from `lowest` to `details`: once details.operations are
+/// set, resuming it will call operations->run. \throws stack_exhausted
 WEFT_API fiber_record& prepare(fiber_details& details, const void* lowest);
 
-/// A fiber without a body that lies in an idle_fiber_frame: one that the thread has kept, or a new one. Its operations have
-/// no release(): when it is destroyed, the thread keeps stack and record together for the next. \throws stack_exhausted
+/// A fiber without a body that lies in an idle_fiber_frame: one that the thread has kept, or a new one. Its operations
+/// have no release(): when it is destroyed, the thread keeps stack and record together for the next. \throws
+/// stack_exhausted
 WEFT_API fiber_record& take_idle_fiber();
 }
 
@@ -116,8 +118,8 @@ inline void give_own_fp(fiber_record& fiber) noexcept {
     wait_with_care(fiber, but_for_fp | (fiber.state & sealed));
 }
 
-/// In debug builds (without NDEBUG): remembers what the block keeps of the flow that waits in it, pc, sp and two registers
-/// (of Boost.Context: where it keeps them). A fiber that waits is not to be resumed plainly then.
+/// In debug builds (without NDEBUG): remembers what the block keeps of the flow that waits in it, pc, sp and two
+/// registers (of Boost.Context: where it keeps them). A fiber that waits is not to be resumed plainly then.
 WEFT_API void seal_block(fiber_record& fiber) noexcept;
 /// If they were remembered: they are about to be used. If they have changed, the program ends with a sentence.
 WEFT_API void open_block(fiber_record& fiber) noexcept;

@@ -36,9 +36,9 @@ struct stack_bounds {
     std::size_t size;
 };
 
-/// `size` bytes from `lowest` become a stack. Frames that were left there and never returned (of an abandoned context, or
-/// of one that was unmapped since) have poisoned AddressSanitizer's shadow of them, and HWAddressSanitizer still tags them.
-/// To Valgrind what lies below a stack pointer that has been is nobody's.
+/// `size` bytes from `lowest` become a stack. Frames that were left there and never returned (of an abandoned context,
+/// or of one that was unmapped since) have poisoned AddressSanitizer's shadow of them, and HWAddressSanitizer still
+/// tags them. To Valgrind what lies below a stack pointer that has been is nobody's.
 inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] std::size_t size) noexcept {
 #if WEFT_ASAN
     ASAN_UNPOISON_MEMORY_REGION(lowest, size);
@@ -60,8 +60,8 @@ inline void written_by_assembly([[maybe_unused]] const void* first, [[maybe_unus
 #endif
 }
 
-/// As std::current_exception, whose result MemorySanitizer takes for uninitialized where the C++ runtime, as usual, is not
-/// instrumented.
+/// As std::current_exception, whose result MemorySanitizer takes for uninitialized where the C++ runtime, as usual, is
+/// not instrumented.
 inline std::exception_ptr exception_in_hand() noexcept {
     std::exception_ptr e = std::current_exception();
 #if WEFT_MSAN

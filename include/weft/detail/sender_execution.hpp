@@ -4,8 +4,8 @@
 #include <version>
 
 // Whose senders: weft::detail::execution is the library's namespace, weft::detail::stop_tokens that of get_stop_token.
-// std::execution if the standard library has it, else NVIDIA's stdexec, unless WEFT_EXECUTION_NAMESPACE names a namespace
-// that has P2300's names, for which the header was included before.
+// std::execution if the standard library has it, else NVIDIA's stdexec, unless WEFT_EXECUTION_NAMESPACE names a
+// namespace that has P2300's names, for which the header was included before.
 
 #if defined(WEFT_EXECUTION_NAMESPACE)
 #    define WEFT_EXECUTION WEFT_EXECUTION_NAMESPACE

@@ -37,7 +37,8 @@ private:
 
 class operation_start;
 
-/// The part of an operation that its completion looks at: lies in the operation, which is gone when its coroutine goes on.
+/// The part of an operation that its completion looks at: lies in the operation, which is gone when its coroutine goes
+/// on.
 class operation_end {
 public:
     operation_end() noexcept = default;
@@ -54,9 +55,9 @@ private:
 };
 
 /// The part that who starts an operation looks at: lies on its stack, and is gone when starting has ended. One that
-/// completes inside of the call that starts it goes on after that call: a loop of them must not nest. One that completes
-/// on another thread goes on there and at once, whether that call has returned or not. As either part may be gone when
-/// the other one's owner comes, the lock is in neither.
+/// completes inside of the call that starts it goes on after that call: a loop of them must not nest. One that
+/// completes on another thread goes on there and at once, whether that call has returned or not. As either part may be
+/// gone when the other one's owner comes, the lock is in neither.
 class operation_start {
 public:
     explicit operation_start(operation_end& end) noexcept : end_(end) {

@@ -6,10 +6,10 @@
 #include <cstddef>
 #include <cstdint>
 
-// The inline switch on AArch64. It is not a call: to the compiler it is one statement that may change every register and
-// all memory, so the compiler itself spills what is live here, and nothing else. By hand go only sp, pc, and the two
-// registers that cannot be declared clobbered: x29 (GCC refuses it) and x19 (Clang's base pointer where the stack is
-// realigned). Nothing is pushed: a red zone below sp stays whole. It leaves by `br` and never by `ret`, so the
+// The inline switch on AArch64. It is not a call: to the compiler it is one statement that may change every register
+// and all memory, so the compiler itself spills what is live here, and nothing else. By hand go only sp, pc, and the
+// two registers that cannot be declared clobbered: x29 (GCC refuses it) and x19 (Clang's base pointer where the stack
+// is realigned). Nothing is pushed: a red zone below sp stays whole. It leaves by `br` and never by `ret`, so the
 // processor's stack of predicted returns stays as it was.
 //
 // x18 is the platform register. On plain Linux compilers use it as scratch, so it is clobbered there; on Apple, Android
@@ -23,8 +23,8 @@
 //
 // Call frame information: until the row below, an unwinder sees the function that leaves; from there on it sees a frame
 // whose caller is the arriving context. The brk before label 1 never run; they keep the bytes before the label, which
-// unwinders look up for a suspended frame, out of that row. Under PAC a function that changes x30, as this one, has told
-// the unwinder already that its return address is signed, so the row names the signed pc, checked with CFA = sp.
+// unwinders look up for a suspended frame, out of that row. Under PAC a function that changes x30, as this one, has
+// told the unwinder already that its return address is signed, so the row names the signed pc, checked with CFA = sp.
 
 #if defined(__ARM_FEATURE_BTI_DEFAULT)
 #    define WEFT_LANDING_PAD "hint #36\n\t" /* bti j */
@@ -88,8 +88,8 @@
 
 // Exchanges the running flow of control, whose x19 and x29 belong at `leaving` in the block at x0, with the one in the
 // block, whose own lie at `arriving`. Where it will go on tells what it is, see control_block_mark. ASKS looks at the
-// arriving pc, WEFT_THEIR_PC, before anything has changed; OTHERWISE is where it may branch to. MARKS adds marks to ours,
-// which is in x12.
+// arriving pc, WEFT_THEIR_PC, before anything has changed; OTHERWISE is where it may branch to. MARKS adds marks to
+// ours, which is in x12.
 #define WEFT_SWITCH(ASKS, OTHERWISE, MARKS)                                                                            \
     "ldp  " WEFT_THEIR_PC ", x9, [x0, %c[pc_sp]]\n\t" /* the arriving pc and sp */                                     \
     ASKS                                                                                                               \
@@ -125,10 +125,10 @@
 namespace weft::detail {
 
 /// Leaves the running flow of control, the resumer, in `block` and continues the fiber that was in it. Returns when
-/// somebody switches back through the same block, possibly on another thread: no thread-local address may be kept across
-/// it. As it is always the same block, x0 arrives as it left: a compiler that keeps the block's address there need not
-/// fetch it from a stack. Costs 8 instructions, 2 of them loads and 2 stores (14 with PAC); FPCR and FPSR stay the
-/// thread's.
+/// somebody switches back through the same block, possibly on another thread: no thread-local address may be kept
+/// across it. As it is always the same block, x0 arrives as it left: a compiler that keeps the block's address there
+/// need not fetch it from a stack. Costs 8 instructions, 2 of them loads and 2 stores (14 with PAC); FPCR and FPSR stay
+/// the thread's.
 WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
     asm volatile(WEFT_SWITCH("", "", "")
@@ -158,8 +158,8 @@ WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcep
 }
 
 inline constexpr bool switch_asks_mark = true;
-/// The same if the block is marked as suspendable; if not, nothing happens and it returns false. The mark is asked where
-/// the pc is in a register anyway.
+/// The same if the block is marked as suspendable; if not, nothing happens and it returns false. The mark is asked
+/// where the pc is in a register anyway.
 WEFT_ALWAYS_INLINE bool try_switch_to_resumer(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
     asm goto(WEFT_SWITCH("tbnz " WEFT_THEIR_PC ", %c[not_suspendable_bit], 2f\n\t", "2:\n\tb %l[refused]\n\t", "")

@@ -6,8 +6,8 @@
 
 namespace weft::detail {
 
-/// Control arrives with the context that was left and, in the address of the block that was left through, with the marks of
-/// that flow: whoever arrives puts both where they belong.
+/// Control arrives with the context that was left and, in the address of the block that was left through, with the
+/// marks of that flow: whoever arrives puts both where they belong.
 WEFT_ALWAYS_INLINE control_block& put_into_block(context left, void* block_and_marks) noexcept {
     const auto marks = reinterpret_cast<std::uintptr_t>(block_and_marks) & all_marks;
     auto& block = *reinterpret_cast<control_block*>(reinterpret_cast<std::uintptr_t>(block_and_marks) - marks);
@@ -16,8 +16,8 @@ WEFT_ALWAYS_INLINE control_block& put_into_block(context left, void* block_and_m
     return block;
 }
 
-/// The switch on Boost.Context's fcontext; leaves a flow with `marks`. Always inlined, as all that a switch passes through
-/// is on one side only or on both alike: ThreadSanitizer counts calls.
+/// The switch on Boost.Context's fcontext; leaves a flow with `marks`. Always inlined, as all that a switch passes
+/// through is on one side only or on both alike: ThreadSanitizer counts calls.
 WEFT_ALWAYS_INLINE void switch_through(control_block& block, std::uintptr_t marks) {
     set_marks(block, 0);
     const transfer arrived =

@@ -6,10 +6,10 @@
 // The inline switch on x86-64. It is not a call: to the compiler it is one statement that may change every register and
 // all memory, so the compiler itself spills what is live here, and nothing else. By hand go only rsp, rip, and the two
 // registers that cannot be declared clobbered: rbp (the frame pointer) and rbx (Clang's base pointer where the stack is
-// realigned). To GCC rbx is a register like others, and a switch costs what its stores cost, one a cycle: so a fiber that GCC
-// has compiled goes without its rbx. (A resumer does not: its loop's counter is better off in a register.) Nothing is
-// pushed: a red zone below rsp stays whole. It leaves by an indirect branch and never by `ret`, so the processor's stack of
-// predicted returns stays as it was.
+// realigned). To GCC rbx is a register like others, and a switch costs what its stores cost, one a cycle: so a fiber
+// that GCC has compiled goes without its rbx. (A resumer does not: its loop's counter is better off in a register.)
+// Nothing is pushed: a red zone below rsp stays whole. It leaves by an indirect branch and never by `ret`, so the
+// processor's stack of predicted returns stays as it was.
 //
 // Call frame information: until the row below, an unwinder sees the function that leaves; from there on it sees a frame
 // whose caller is the arriving context. `ud2` never runs; it keeps the byte before label 1, which unwinders look up for
@@ -51,8 +51,8 @@
 #endif
 #define WEFT_LEAVE_BASE "movq  %%rbx, %c[leaving](%%rdi)\n\t"
 
-// Exchanges the running flow of control, whose rbx and rbp belong at `leaving` in the block at rdi, with the one in the block,
-// whose own lie at `arriving`. LEAVING_PC and ARRIVING_PC invert that of a fiber, see control_block_mark.
+// Exchanges the running flow of control, whose rbx and rbp belong at `leaving` in the block at rdi, with the one in the
+// block, whose own lie at `arriving`. LEAVING_PC and ARRIVING_PC invert that of a fiber, see control_block_mark.
 #define WEFT_SWITCH(LEAVING_PC, ARRIVING_PC, LEAVE_BASE)                                                               \
     "leaq  1f(%%rip), %%rax\n\t"            /* where we shall continue */                                              \
     LEAVING_PC                                                                                                         \
@@ -86,10 +86,10 @@
 namespace weft::detail {
 
 /// Leaves the running flow of control, the resumer, in `block` and continues the fiber that was in it. Returns when
-/// somebody switches back through the same block, possibly on another thread: no thread-local address may be kept across
-/// it. As it is always the same block, rdi arrives as it left: a compiler that keeps the block's address there need not
-/// fetch it from a stack. Costs 4 loads, 4 stores and one well-predicted branch; MXCSR and the x87 control word stay the
-/// thread's.
+/// somebody switches back through the same block, possibly on another thread: no thread-local address may be kept
+/// across it. As it is always the same block, rdi arrives as it left: a compiler that keeps the block's address there
+/// need not fetch it from a stack. Costs 4 loads, 4 stores and one well-predicted branch; MXCSR and the x87 control
+/// word stay the thread's.
 WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
     asm volatile(WEFT_SWITCH("", "notq  %%rdx\n\t", WEFT_LEAVE_BASE)
                  :

@@ -27,8 +27,8 @@ struct thread_state {
 /// Where fiber_record has a pointer that is never null.
 inline constexpr std::size_t never_zero_in_record = sizeof(control_block);
 
-/// `at_rest` is so many bytes before the thread's exceptions that exception_state::any() reads at the same distance from it
-/// as the pointer lies in a record: then busy() need not know which of the two it reads.
+/// `at_rest` is so many bytes before the thread's exceptions that exception_state::any() reads at the same distance
+/// from it as the pointer lies in a record: then busy() need not know which of the two it reads.
 inline constexpr std::size_t exceptions_from_rest = exception_state::is_one_word ? never_zero_in_record - 1 : 0;
 
 inline const std::byte* rest_of(const exception_state& exceptions) noexcept {
@@ -88,7 +88,8 @@ WEFT_ALWAYS_INLINE thread_state& this_thread() noexcept {
 }
 
 // Does this code certainly become part of a program (not of a shared library) which has the state in itself (not in
-// libweft.so, the build defines WEFT_STATIC)? Then its distance to the thread pointer is known when the program is linked.
+// libweft.so, the build defines WEFT_STATIC)? Then its distance to the thread pointer is known when the program is
+// linked.
 #if WEFT_THREAD_STATE_INLINE && defined(WEFT_STATIC) && (defined(__PIE__) || !defined(__PIC__))
 #    define WEFT_THREAD_STATE_LOCAL 1
 #else
@@ -160,8 +161,8 @@ WEFT_ALWAYS_INLINE bool busy(const std::byte* asked, [[maybe_unused]] const thre
     }
 }
 
-/// The pointers of the running thread, which were `before` when no fiber ran it, and are so again. Which is cheaper, to ask
-/// anew or to fetch the address from the stack (whose own address has just come out of memory)?
+/// The pointers of the running thread, which were `before` when no fiber ran it, and are so again. Which is cheaper, to
+/// ask anew or to fetch the address from the stack (whose own address has just come out of memory)?
 WEFT_ALWAYS_INLINE thread_pointers still_this_thread([[maybe_unused]] const thread_pointers& before) noexcept {
 #if defined(__x86_64__)
     return {};

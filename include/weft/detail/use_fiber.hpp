@@ -14,9 +14,9 @@
 
 namespace weft {
 
-/// A completion token: suspends the running stackful body until an asynchronous operation has completed, and returns its
-/// result: nothing, the value, or a std::tuple of several. A leading error_code or exception_ptr is thrown instead, the
-/// former as system_error of the same Asio.
+/// A completion token: suspends the running stackful body until an asynchronous operation has completed, and returns
+/// its result: nothing, the value, or a std::tuple of several. A leading error_code or exception_ptr is thrown instead,
+/// the former as system_error of the same Asio.
 /// \throws not_in_fiber if no stackful body is running; what starting the operation throws.
 struct use_fiber_t {};
 /// The one to pass: `socket.async_read_some(buffer, weft::use_fiber)`.

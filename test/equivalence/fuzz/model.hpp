@@ -9,8 +9,9 @@
 
 namespace fuzz {
 
-/// Whose the rounding mode is: a difference between the switches (weft/switch.hpp). x86-64's assembly, weft's and Boost's,
-/// saves it with the context; the inline switch, and AArch64's assembly, weft's and Boost's, leave it the thread's.
+/// Whose the rounding mode is: a difference between the switches (weft/switch.hpp). x86-64's assembly, weft's and
+/// Boost's, saves it with the context; the inline switch, and AArch64's assembly, weft's and Boost's, leave it the
+/// thread's.
 enum class rounding_owner { context, thread };
 
 /// How often a program did each operation; an operation that had no fiber to work on did nothing.

@@ -8,8 +8,8 @@
 
 namespace fuzz {
 
-/// What a flow of control can be told to do. Two bytes of a program are one operation: the first chooses it, the second is
-/// its operand. Whichever flow has control reads the next one, so a program is a single list for all of them.
+/// What a flow of control can be told to do. Two bytes of a program are one operation: the first chooses it, the second
+/// is its operand. Whichever flow has control reads the next one, so a program is a single list for all of them.
 enum class operation : std::uint8_t {
     create,    // a fiber in an empty slot
     resume,    // a fiber that waits; sends it a value

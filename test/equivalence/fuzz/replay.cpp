@@ -1,6 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// Runs the programs of a corpus, then random ones, on every backend: what libFuzzer does, for processors it does not run on.
+// Runs the programs of a corpus, then random ones, on every backend: what libFuzzer does, for processors it does not
+// run on.
 
 #include "fuzz.hpp"
 

@@ -35,7 +35,8 @@ class backend {
 public:
     virtual ~backend() = default;
     virtual void create(unsigned flow, stack_choice) = 0;
-    /// Resumes `flow` for the flow `resumer`; `call` may be null. Throws what leaves the body of the fiber that comes back.
+    /// Resumes `flow` for the flow `resumer`; `call` may be null. Throws what leaves the body of the fiber that comes
+    /// back.
     virtual arrival resume(unsigned resumer, unsigned flow, std::uint32_t value, on_top_call call) = 0;
     virtual std::uint32_t suspend(unsigned self, std::uint32_t value) = 0;
     virtual std::uint32_t transfer(unsigned self, unsigned to, std::uint32_t value) = 0;

@@ -1,5 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
-// error: weft::stackful: this coroutine type has an await_transform, or its promise sees the arguments, so its promise must be
+// error: weft::stackful: this coroutine type has an await_transform, or its promise sees the arguments, so its promise
+// must be
 
 #include "../coroutine_types.hpp"
 
