@@ -294,7 +294,8 @@ void check_suspend(fiber_record& fiber) {
 namespace {
 // Of a fiber that has not run to its end: ends it.
 void end_early(fiber_record& fiber) noexcept {
-    if (!waits(fiber)) fatal("weft: a running fiber was destroyed: destroy it from outside, after it has suspended or ended");
+    if (!waits(fiber))
+        fatal("weft: a running fiber was destroyed: destroy it from outside, after it has suspended or ended");
     if (fiber.progress == prepared) return fiber.details->operations->destroy_body(fiber);
     if (!can_be_unwound(fiber))
         fatal("weft: a suspended fiber was destroyed that cannot be unwound: its body, one that it waits for or "

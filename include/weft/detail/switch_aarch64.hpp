@@ -150,7 +150,7 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
 WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
     asm volatile(WEFT_SWITCH("", "",
-                             "orr  x12, x12, %[not_resumable]\n\t")
+                             "orr  x12, x12, %[not_resumable]\n\t") /* ours, signed or not, with the mark */
                  :
                  : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable),
                    [not_resumable] "i"(not_resumable)

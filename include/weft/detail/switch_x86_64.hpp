@@ -108,7 +108,7 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
 /// The same of a fiber that is to be continued only after somebody has taken the mark away: it is not resumable.
 WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcept {
     asm volatile(WEFT_SWITCH("notq  %%rax\n\t"
-                             "btrq  %[not_resumable_bit], %%rax\n\t",
+                             "btrq  %[not_resumable_bit], %%rax\n\t", /* the mark, inverted as the pc is */
                              "", WEFT_LEAVE_FIBER_BASE)
                  :
                  : WEFT_SWITCH_OPERANDS(&block, fiber_base_register, resumer_base_register),
