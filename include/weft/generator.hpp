@@ -5,6 +5,7 @@
 
 #include <concepts>
 #include <cstddef>
+#include <cstring>
 #include <functional>
 #include <iterator>
 #include <memory>
@@ -24,34 +25,55 @@
 ///     for (int v : weft::generator<int>{[&](auto& out) { walk(root, out); }}) use(v);
 namespace weft {
 
+namespace detail {
+/// What a generator's body hands over of an element: itself, if that fits into the register it goes by, or its address.
+template <class T>
+using handed_over = std::conditional_t<std::is_scalar_v<T> && sizeof(T) <= sizeof(void*), std::remove_cv_t<T>,
+                                       std::add_pointer_t<std::remove_reference_t<T>>>;
+template <class T>
+inline constexpr bool hands_over_value = std::same_as<handed_over<T>, std::remove_cv_t<T>>;
+} // namespace detail
+
 /// Where a generator's body puts its values. Lives as long as the body.
 template <class T>
 class yielder {
     using value = std::remove_cvref_t<T>;
-    using pointer = std::add_pointer_t<std::remove_reference_t<T>>;
+    using handed_over = detail::handed_over<T>;
 
 public:
     /// Made by the generator.
-    explicit yielder(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
+    explicit yielder(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {
+        if constexpr (detail::seals_blocks) fiber.details->hands_over = true;
+    }
     yielder(const yielder&) = delete;
     yielder& operator=(const yielder&) = delete;
+    ~yielder() {
+        if constexpr (detail::seals_blocks) fiber_->details->hands_over = false;
+    }
 
-    /// Hands one value to the consumer and returns when it asks for the next. The consumer sees the argument itself;
-    /// only an lvalue given to a generator of values or rvalue references is copied first.
+    /// Hands one value to the consumer and returns when it asks for the next. The consumer sees the argument itself,
+    /// but for two: a scalar value no larger than a pointer is handed over in a register, and an lvalue given to a
+    /// generator of values or rvalue references is copied first.
     /// \throws forced_unwind if the generator is destroyed meanwhile.
-    void yield(T&& v) { pass(std::addressof(v)); }
+    void yield(T&& v) {
+        if constexpr (detail::hands_over_value<T>)
+            hand_over(v);
+        else
+            hand_over(std::addressof(v));
+    }
     /// The same of a copy.
     void yield(const value& v)
         requires(!std::is_lvalue_reference_v<T> && std::copy_constructible<value>)
     {
         value copy(v);
-        pass(std::addressof(copy));
+        yield(std::move(copy));
     }
 
 private:
-    void pass(pointer v) {
-        fiber_->details->message = const_cast<std::remove_const_t<std::remove_pointer_t<pointer>>*>(v);
-        detail::suspend(*fiber_);
+    void hand_over(handed_over element) {
+        void* word = nullptr;
+        std::memcpy(&word, &element, sizeof element);
+        detail::suspend(*fiber_, word);
     }
 
     detail::fiber_record* fiber_;
@@ -60,10 +82,12 @@ private:
 /// An input range of T, made one by one by a body `fn(out)` on its own stack. T may be a value, a reference or
 /// move-only; elements are `T&` for T&, else `T&&`. Move-only. The body runs on the thread that advances the iterator,
 /// and begins at begin(). Destroying the generator unwinds a body that has not ended (see weft::forced_unwind).
+/// \pre the body is suspended by yield() alone, or together with a fiber around it. In debug builds this_fiber::suspend()
+/// and fiber_ref::suspend() throw fiber_error there.
 template <class T>
 class generator : public std::ranges::view_interface<generator<T>> {
     using reference = std::conditional_t<std::is_reference_v<T>, T, T&&>;
-    using pointer = std::add_pointer_t<std::remove_reference_t<T>>;
+    using handed_over = detail::handed_over<T>;
 
 public:
     /// An input iterator; all of a generator stand at the same place.
@@ -74,18 +98,22 @@ public:
         using iterator_concept = std::input_iterator_tag; ///< one pass
 
         /// Made by begin().
-        explicit iterator(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
+        explicit iterator(detail::fiber_record& fiber) : fiber_{&fiber} { ++*this; }
         iterator(iterator&&) noexcept = default; ///< not copied: there is one place
         iterator& operator=(iterator&&) noexcept = default; ///< not copied
 
-        /// The element that the body yielded, until the next ++.
+        /// The element that the body yielded, until the next ++ or the end of the iterator.
         reference operator*() const noexcept {
-            return static_cast<reference>(*static_cast<pointer>(fiber_->details->message));
+            if constexpr (detail::hands_over_value<T>)
+                return static_cast<reference>(element_);
+            else
+                return static_cast<reference>(*element_);
         }
         /// Runs the body to its next value. \throws what leaves the body; the generator has ended then.
         /// \pre not at the end.
         iterator& operator++() {
-            detail::resume(*fiber_);
+            void* const word = detail::resume(*fiber_);
+            std::memcpy(&element_, &word, sizeof element_);
             return *this;
         }
         /// The same.
@@ -96,6 +124,7 @@ public:
 
     private:
         detail::fiber_record* fiber_;
+        mutable handed_over element_{}; // the consumer may change it
     };
 
     /// \throws stack_exhausted, and what copying or moving `fn` throws.
@@ -121,10 +150,7 @@ public:
         : fiber_{std::allocator_arg, std::move(allocator), options, yielding(std::forward<Fn>(fn))} {}
 
     /// Runs the body to its first value. Call it once.
-    iterator begin() {
-        fiber_.resume();
-        return iterator{detail::fiber_access::record(fiber_)};
-    }
+    iterator begin() { return iterator{detail::fiber_access::record(fiber_)}; }
     /// Reached when the body has ended.
     std::default_sentinel_t end() const noexcept { return {}; }
 

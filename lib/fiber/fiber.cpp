@@ -141,7 +141,7 @@ void get_to_know(thread_state& thread) noexcept {
 }
 
 // Runs a suspended fiber, whatever it or its resumer has beside registers.
-void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
+void* run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     thread_state& thread = this_thread();
     get_to_know(thread);
     fiber_record* const outer = running_fiber(thread);
@@ -163,7 +163,7 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
 
     departure d;
     d.to_fiber(fiber.details->sanitizer, last.details->sanitizer);
-    switch_to_fiber(fiber.context);
+    void* const handed_over = switch_to_fiber(fiber.context);
     d.back_in_resumer();
 
     thread_state& now = this_thread();
@@ -175,7 +175,7 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
         outer->details->inner = nullptr;
         outer->state &= ~std::uint32_t{has_inner};
     }
-    if (fiber.progress == ended) return;
+    if (fiber.progress == ended) return nullptr;
     note_thread(fiber);
     if (fiber.details->inner || fiber.details->bindings || fiber.details->exceptions.any())
         wait_with_care(fiber, 0);
@@ -184,27 +184,31 @@ void run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     else
         wait_plainly(fiber);
     if constexpr (seals_blocks) seal_block(fiber);
+    return handed_over;
 }
 
 // Runs one that is suspended but_for_fp, where no fiber runs and nobody is handling an exception. Out of line: the
 // switch is not what this costs.
-void run_with_own_fp(fiber_record& fiber) {
+void* run_with_own_fp(fiber_record& fiber) {
     set_running_fiber(this_thread(), &fiber);
     wait_plainly(fiber);
     fiber.details->fp = fp_state::exchange(fiber.details->fp);
 
     departure d;
     d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
-    switch_to_fiber(fiber.context);
+    void* const handed_over = switch_to_fiber(fiber.context);
     d.back_in_resumer();
 
     thread_state& now = this_thread();
     set_running_fiber(now, nullptr);
-    if (fiber.state != plain || exceptions_of(now).any()) [[unlikely]]
-        return came_back_with_care(fiber);
+    if (fiber.state != plain || exceptions_of(now).any()) [[unlikely]] {
+        came_back_with_care(fiber);
+        return handed_over;
+    }
     fiber.details->fp = fp_state::exchange(fiber.details->fp);
     wait_with_care(fiber, but_for_fp);
     if constexpr (seals_blocks) seal_block(fiber);
+    return handed_over;
 }
 
 // Can forced_unwind pass through all that waits on its stack and on those of the fibers it has resumed?
@@ -221,7 +225,7 @@ void rethrow_failure(fiber_record& fiber) {
 }
 
 // Runs one that is plain, in `outer`, where nobody is handling an exception.
-void run_in(fiber_record& outer, fiber_record& fiber) {
+void* run_in(fiber_record& outer, fiber_record& fiber) {
     thread_state& thread = this_thread();
     outer.details->inner = &fiber;
     outer.state |= has_inner;
@@ -230,7 +234,7 @@ void run_in(fiber_record& outer, fiber_record& fiber) {
 
     departure d;
     d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
-    switch_to_fiber(fiber.context);
+    void* const handed_over = switch_to_fiber(fiber.context);
     d.back_in_resumer();
 
     thread_state& now = this_thread();
@@ -239,13 +243,15 @@ void run_in(fiber_record& outer, fiber_record& fiber) {
     outer.state &= ~std::uint32_t{has_inner};
     fiber.details->outer = nullptr;
     if (fiber.state != plain || exceptions_of(now).any()) [[unlikely]]
-        return came_back_with_care(fiber);
-    if constexpr (seals_blocks) seal_block(fiber);
+        came_back_with_care(fiber);
+    else if constexpr (seals_blocks)
+        seal_block(fiber);
+    return handed_over;
 }
 
 } // namespace
 
-void resume_with_care(fiber_record& fiber) {
+void* resume_with_care(fiber_record& fiber) {
     if (!waits(fiber)) throw_not_resumable(fiber);
     thread_state& thread = this_thread();
     get_to_know(thread);
@@ -255,8 +261,9 @@ void resume_with_care(fiber_record& fiber) {
         if (resumable(fiber)) return outer ? run_in(*outer, fiber) : resume(fiber);
         if (!outer && fiber.state & but_for_fp) return run_with_own_fp(fiber);
     }
-    run(fiber);
+    void* const handed_over = run(fiber);
     rethrow_failure(fiber);
+    return handed_over;
 }
 
 namespace {
@@ -325,6 +332,10 @@ void throw_not_resumable(const fiber_record& fiber) {
         throw_or_die(fiber_error("weft: resume() of a fiber that has ended: ask done() before resuming"));
     throw_or_die(
         fiber_error("weft: resume() of a running fiber: only a suspended one can be resumed, by one thread at a time"));
+}
+
+void throw_nothing_handed_over() {
+    throw_or_die(fiber_error("weft: a generator's body was suspended without a value: it suspends by yield() alone"));
 }
 
 void throw_stack_too_small(std::size_t size, std::size_t needed) {

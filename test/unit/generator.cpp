@@ -11,6 +11,8 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -107,6 +109,123 @@ BOOST_AUTO_TEST_CASE(an_lvalue_given_to_a_generator_of_values_is_copied) {
     BOOST_TEST(kept == original);
     BOOST_TEST(taken == (std::vector{original, original}), boost::test_tools::per_element());
 }
+
+enum class letter : char { a = 'a', z = 'z' };
+struct point {
+    int x;
+    long double far;
+    int twice() { return 2 * x; }
+};
+
+// Values in a register: of every size and kind, and beside them those that do not fit.
+BOOST_AUTO_TEST_CASE(scalars_of_every_kind) {
+    const auto check = []<class T>(std::type_identity<T>, auto... values) {
+        generator<T> g{[=](auto& out) { (out.yield(values), ...); }};
+        const std::array<std::remove_cv_t<T>, sizeof...(values)> expected{values...};
+        std::size_t n = 0;
+        for (auto&& v : g) BOOST_TEST((std::remove_cv_t<T>(v) == expected.at(n++)));
+        BOOST_TEST(n == expected.size());
+    };
+    static const int object[2]{};
+    check(std::type_identity<bool>{}, true, false, true);
+    check(std::type_identity<char>{}, 'x', '\0', '\xff');
+    check(std::type_identity<short>{}, short{-1}, short{2});
+    check(std::type_identity<const int>{}, -1, 1 << 30);
+    check(std::type_identity<volatile int>{}, -1, 1 << 30);
+    check(std::type_identity<long long>{}, -1LL, 1LL << 62);
+    check(std::type_identity<float>{}, -1.5f, 1e30f);
+    check(std::type_identity<double>{}, -1.5, 1e300);
+    check(std::type_identity<long double>{}, -1.5L, 1e300L);
+    check(std::type_identity<letter>{}, letter::a, letter::z);
+    check(std::type_identity<const int*>{}, &object[1], &object[0], static_cast<const int*>(nullptr));
+    check(std::type_identity<std::nullptr_t>{}, nullptr);
+    check(std::type_identity<int point::*>{}, &point::x, static_cast<int point::*>(nullptr));
+    check(std::type_identity<int (point::*)()>{}, &point::twice, static_cast<int (point::*)()>(nullptr));
+}
+
+BOOST_AUTO_TEST_CASE(a_scalar_element_is_the_consumers_until_the_next) {
+    generator<int> g{[](auto& out) {
+        int mine = 1;
+        out.yield(std::move(mine));
+        out.yield(mine);
+    }};
+    auto i = g.begin();
+    auto&& element = *i;
+    element += 10;
+    BOOST_TEST(*i == 11);
+    auto moved = std::move(i);
+    BOOST_TEST(*moved == 11);
+    ++moved;
+    BOOST_TEST(*moved == 1); // the body's own has not changed
+}
+
+// By each of the ways that resume() has; the plain one takes what is in the register, too.
+BOOST_AUTO_TEST_CASE(elements_arrive_by_every_way) {
+    const auto one_by_one = [](auto& g, auto&& around) {
+        std::vector<long> seen;
+        auto i = g.begin();
+        while (i != g.end()) {
+            seen.push_back(*i);
+            around([&] { ++i; });
+        }
+        BOOST_TEST(seen == (std::vector{1L, 2L, -3L, 4L}), boost::test_tools::per_element());
+    };
+    const auto check = [&](auto&& around) {
+        const auto body = [](auto& out) {
+            out.yield(1);
+            out.yield(2);
+            try {
+                throw 0;
+            } catch (int) {
+                out.yield(-3); // is then suspended with an exception of its own
+            }
+            weft::fiber{[&](weft::fiber_ref) { out.yield(4); }}.resume(); // and with a fiber inside
+        };
+        generator<long> plain{body};
+        one_by_one(plain, around);
+        generator<long> own_fp{weft::fiber_options{.floating_point = weft::fp_env::per_fiber}, body};
+        one_by_one(own_fp, around);
+    };
+    const auto plainly = [](auto&& advance) { advance(); };
+    const auto in_catch_block = [](auto&& advance) {
+        try {
+            throw 0;
+        } catch (int) {
+            advance();
+        }
+    };
+    const auto on_a_new_thread = [](auto&& advance) { std::thread{advance}.join(); };
+    check(plainly);
+    check(in_catch_block);
+    check(on_a_new_thread);
+    weft::fiber inside{[&](weft::fiber_ref) {
+        check(plainly);
+        check(in_catch_block);
+    }};
+    inside.resume();
+}
+
+#if !defined(NDEBUG)
+// In debug builds. Else the consumer would see an element that nobody has yielded.
+BOOST_AUTO_TEST_CASE(a_body_suspended_without_a_value) {
+    std::string said;
+    generator<int> g{[&](auto& out) {
+        out.yield(1);
+        try {
+            weft::this_fiber::get().suspend();
+        } catch (const weft::fiber_error& e) {
+            said = e.what();
+        }
+        out.yield(2);
+    }};
+    BOOST_TEST(all_of(std::move(g)) == (std::vector{1, 2}), boost::test_tools::per_element());
+    BOOST_TEST(said == "weft: a generator's body was suspended without a value: it suspends by yield() alone");
+    weft::fiber next{[](weft::fiber_ref self) { self.suspend(); }}; // may be the same fiber once more
+    next.resume();
+    next.resume();
+    BOOST_TEST(next.done());
+}
+#endif
 
 BOOST_AUTO_TEST_CASE(an_rvalue_is_seen_itself) {
     const tracked* sent = nullptr;

@@ -14,6 +14,7 @@
 #include <cfenv>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <random>
 #include <string>
@@ -598,6 +599,27 @@ struct block_facts {
     facts.frame = reinterpret_cast<std::uintptr_t>(frame);
     facts.caller_frame = *frame;
     switch_to_resumer(facts.block);
+}
+
+BOOST_AUTO_TEST_CASE(what_the_fiber_hands_over_arrives) {
+    const raw_stack s;
+    control_block both{};
+    weft::detail::make_control_block(
+        both, s.top(), raw_stack::size,
+        [](void* argument) {
+            auto& block = *static_cast<control_block*>(argument);
+            for (std::uintptr_t word = 1;; word = ~(word << 1)) {
+                switch_to_resumer(block, reinterpret_cast<void*>(word));
+                switch_to_resumer(block); // nothing
+            }
+        },
+        &both);
+    std::uintptr_t word = 1;
+    for (int bit = 0; bit != std::numeric_limits<std::uintptr_t>::digits; ++bit) {
+        BOOST_TEST(switch_to_fiber(both) == reinterpret_cast<void*>(word));
+        switch_to_fiber(both);
+        word = ~(word << 1);
+    }
 }
 
 BOOST_AUTO_TEST_CASE(the_marks_tell_how_a_flow_was_left) {

@@ -27,7 +27,10 @@ struct control_block {
 #else
     void* context; // of Boost.Context
     void* entry_function;
-    void* entry_argument;
+    union {
+        void* entry_argument;
+        void* handed_over; // of a flow that has begun
+    };
 #endif
 };
 

@@ -62,7 +62,7 @@ struct alignas(64) fiber_record {
 /// The rest of a fiber; lies at the top of its stack.
 struct alignas(64) fiber_details {
     const fiber_operations* operations = nullptr; // null: it has no body
-    void* message = nullptr;       // what it says to its resumer: for generators
+    bool hands_over = false;       // in debug builds: each of its suspensions is to hand something over
     fiber_record* inner = nullptr; // the fiber this one has resumed and that has not come back, if any
     fiber_record* outer = nullptr; // the fiber that resumed this one, if one did, until it comes back
     exception_state exceptions; // the fiber's while it is suspended (empty while it runs)
@@ -137,17 +137,19 @@ WEFT_API void destroy(fiber_record& fiber) noexcept;
 // suspended or running, is resumed by no other fiber, and while nobody is handling an exception.
 
 /// resume() of any fiber by anybody; the first one on each thread comes here.
-WEFT_API void resume_with_care(fiber_record& fiber);
+WEFT_API void* resume_with_care(fiber_record& fiber);
 /// The end of resume(): `fiber` has left control not just by a suspension.
 WEFT_API void came_back_with_care(fiber_record& fiber);
 /// suspend() of a fiber that is not just running: returns if it may go on.
 WEFT_API void check_suspend(fiber_record& fiber);
 
 [[noreturn]] WEFT_API void throw_not_resumable(const fiber_record& fiber);
+[[noreturn]] WEFT_API void throw_nothing_handed_over();
 
-/// Runs `fiber` until it suspends or ends. On the resumer's stack.
+/// Runs `fiber` until it suspends or ends. Returns what it hands over; anything if that is nothing. On the resumer's
+/// stack.
 /// \throws what left the body; fiber_error if it is neither prepared nor suspended.
-WEFT_ALWAYS_INLINE void resume(fiber_record& fiber) {
+WEFT_ALWAYS_INLINE void* resume(fiber_record& fiber) {
     const thread_pointers thread;
     if (!resumable(fiber) || busy(thread.asked(), thread)) [[unlikely]]
         return resume_with_care(fiber);
@@ -155,23 +157,29 @@ WEFT_ALWAYS_INLINE void resume(fiber_record& fiber) {
 
     departure d;
     d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
-    switch_to_fiber(fiber.context);
+    void* const handed_over = switch_to_fiber(fiber.context);
     d.back_in_resumer();
 
     const thread_pointers now = still_this_thread(thread);
     const std::byte* const at_rest = now.at_rest();
     now.set_asked(at_rest);
     if (fiber.state != plain || busy(at_rest, now)) [[unlikely]]
-        return came_back_with_care(fiber);
-    if constexpr (seals_blocks) seal_block(fiber);
+        came_back_with_care(fiber);
+    else if constexpr (seals_blocks)
+        seal_block(fiber);
+    return handed_over;
 }
 
 /// Suspends `fiber` to its resumer, from its own stack or from that of a fiber it has resumed. Returns when it is
-/// resumed, possibly on another thread.
+/// resumed, possibly on another thread. `hand_over`, a void* or nothing, is what resume() returns.
 /// \throws forced_unwind if the fiber is being destroyed; fiber_error if it is not running.
 /// \pre called on the thread it runs on.
-WEFT_ALWAYS_INLINE void suspend(fiber_record& fiber) {
-    if constexpr (switch_asks_mark && !seals_blocks && !switches_are_told) {
+template <class... HandOver>
+WEFT_ALWAYS_INLINE void suspend(fiber_record& fiber, HandOver... hand_over) {
+    constexpr bool plainly = sizeof...(hand_over) == 0;
+    if constexpr (plainly && seals_blocks)
+        if (fiber.details->hands_over) throw_nothing_handed_over();
+    if constexpr (plainly && switch_asks_mark && !seals_blocks && !switches_are_told) {
         if (!try_switch_to_resumer(fiber.context)) [[unlikely]]
             check_suspend(fiber); // does not return then
     } else {
@@ -180,7 +188,7 @@ WEFT_ALWAYS_INLINE void suspend(fiber_record& fiber) {
             check_suspend(fiber);
         departure d;
         d.to_resumer(fiber.details->sanitizer, false);
-        switch_to_resumer(fiber.context);
+        switch_to_resumer(fiber.context, hand_over...);
         d.back_in_fiber(fiber.details->sanitizer);
     }
     if (fiber.state != plain) [[unlikely]]

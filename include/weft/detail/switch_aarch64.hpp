@@ -116,7 +116,7 @@
         [mark] "i"(MARK), [pc_sp] "i"(offsetof(control_block, program_counter)) WEFT_SHADOW_OPERAND
 
 #define WEFT_SWITCH_CLOBBERS                                                                                           \
-    "x1", "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",                    \
+    "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",                    \
         "x16", "x17" WEFT_CLOBBER_X18, "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30",           \
         "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",          \
         "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29",              \
@@ -128,13 +128,15 @@ namespace weft::detail {
 /// somebody switches back through the same block, possibly on another thread: no thread-local address may be kept
 /// across it. As it is always the same block, x0 arrives as it left: a compiler that keeps the block's address there
 /// need not fetch it from a stack. Costs 8 instructions, 2 of them loads and 2 stores (14 with PAC); FPCR and FPSR stay
-/// the thread's.
-WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
+/// the thread's. Returns what the other side handed over, in x1; anything if it handed over nothing.
+WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
+    register void* handed_over asm("x1");
     asm volatile(WEFT_SWITCH("", "", "")
-                 :
+                 : "=r"(handed_over)
                  : WEFT_SWITCH_OPERANDS(b, resumer_base_register, fiber_base_register, not_resumable)
                  : WEFT_SWITCH_CLOBBERS);
+    return handed_over;
 }
 
 /// The other way: leaves the fiber in `block` and continues the resumer that was in it.
@@ -143,10 +145,20 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
     asm volatile(WEFT_SWITCH("", "", "")
                  :
                  : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable)
+                 : WEFT_SWITCH_CLOBBERS, "x1");
+}
+
+/// The same, and hands something over to the resumer.
+WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over) noexcept {
+    register control_block* const b asm("x0") = &block;
+    register void* passed asm("x1") = hand_over;
+    asm volatile(WEFT_SWITCH("", "", "")
+                 : "+r"(passed)
+                 : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable)
                  : WEFT_SWITCH_CLOBBERS);
 }
 
-/// The same of a fiber that is to be continued only after somebody has taken the mark away: it is not resumable.
+/// The first of these of a fiber that is to be continued only after somebody has taken the mark away: it is not resumable.
 WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
     asm volatile(WEFT_SWITCH("", "",
@@ -154,11 +166,11 @@ WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcep
                  :
                  : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable),
                    [not_resumable] "i"(not_resumable)
-                 : WEFT_SWITCH_CLOBBERS);
+                 : WEFT_SWITCH_CLOBBERS, "x1");
 }
 
 inline constexpr bool switch_asks_mark = true;
-/// The same if the block is marked as suspendable; if not, nothing happens and it returns false. The mark is asked
+/// switch_to_resumer(block) if the block is marked as suspendable; if not, nothing happens and it returns false. The mark is asked
 /// where the pc is in a register anyway.
 WEFT_ALWAYS_INLINE bool try_switch_to_resumer(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
@@ -166,7 +178,7 @@ WEFT_ALWAYS_INLINE bool try_switch_to_resumer(control_block& block) noexcept {
              :
              : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable),
                [not_suspendable_bit] "i"(__builtin_ctzll(not_suspendable))
-             : WEFT_SWITCH_CLOBBERS
+             : WEFT_SWITCH_CLOBBERS, "x1"
              : refused);
     return true;
 refused:

@@ -25,10 +25,15 @@ WEFT_ALWAYS_INLINE void switch_through(control_block& block, std::uintptr_t mark
     put_into_block(arrived.from, arrived.data);
 }
 
-WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) {
+WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) {
     switch_through(block, not_resumable);
+    return block.handed_over;
 }
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) {
+    switch_through(block, not_suspendable);
+}
+WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over) {
+    block.handed_over = hand_over;
     switch_through(block, not_suspendable);
 }
 WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) {

@@ -78,7 +78,7 @@
         [sp] "i"(offsetof(control_block, stack_pointer)), [pc] "i"(offsetof(control_block, program_counter))
 
 #define WEFT_SWITCH_CLOBBERS                                                                                           \
-    "rax", "rcx", "rdx", "rsi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3",  \
+    "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3",  \
         "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",                   \
         "xmm15" WEFT_CLOBBER_AVX512, "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", "mm0",       \
         "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "cc", "memory"
@@ -89,12 +89,14 @@ namespace weft::detail {
 /// somebody switches back through the same block, possibly on another thread: no thread-local address may be kept
 /// across it. As it is always the same block, rdi arrives as it left: a compiler that keeps the block's address there
 /// need not fetch it from a stack. Costs 4 loads, 4 stores and one well-predicted branch; MXCSR and the x87 control
-/// word stay the thread's.
-WEFT_ALWAYS_INLINE void switch_to_fiber(control_block& block) noexcept {
+/// word stay the thread's. Returns what the other side handed over, in rsi; anything if it handed over nothing.
+WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) noexcept {
+    void* handed_over;
     asm volatile(WEFT_SWITCH("", "notq  %%rdx\n\t", WEFT_LEAVE_BASE)
-                 :
+                 : "=S"(handed_over)
                  : WEFT_SWITCH_OPERANDS(&block, resumer_base_register, fiber_base_register)
                  : WEFT_SWITCH_CLOBBERS);
+    return handed_over;
 }
 
 /// The other way: leaves the fiber in `block` and continues the resumer that was in it. GCC: 3 stores.
@@ -102,10 +104,18 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
     asm volatile(WEFT_SWITCH("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE)
                  :
                  : WEFT_SWITCH_OPERANDS(&block, fiber_base_register, resumer_base_register)
+                 : WEFT_SWITCH_CLOBBERS, "rsi" WEFT_CLOBBER_FIBER_BASE);
+}
+
+/// The same, and hands something over to the resumer.
+WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over) noexcept {
+    asm volatile(WEFT_SWITCH("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE)
+                 : "+S"(hand_over)
+                 : WEFT_SWITCH_OPERANDS(&block, fiber_base_register, resumer_base_register)
                  : WEFT_SWITCH_CLOBBERS WEFT_CLOBBER_FIBER_BASE);
 }
 
-/// The same of a fiber that is to be continued only after somebody has taken the mark away: it is not resumable.
+/// The first of these of a fiber that is to be continued only after somebody has taken the mark away: it is not resumable.
 WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcept {
     asm volatile(WEFT_SWITCH("notq  %%rax\n\t"
                              "btrq  %[not_resumable_bit], %%rax\n\t", /* the mark, inverted as the pc is */
@@ -113,7 +123,7 @@ WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcep
                  :
                  : WEFT_SWITCH_OPERANDS(&block, fiber_base_register, resumer_base_register),
                    [not_resumable_bit] "i"(__builtin_ctzll(not_resumable))
-                 : WEFT_SWITCH_CLOBBERS WEFT_CLOBBER_FIBER_BASE);
+                 : WEFT_SWITCH_CLOBBERS, "rsi" WEFT_CLOBBER_FIBER_BASE);
 }
 
 inline constexpr bool switch_asks_mark = false;
