@@ -3,6 +3,7 @@
 
 #include <weft/detail/config.hpp>
 #include <weft/detail/fiber_record.hpp>
+#include <weft/detail/idle_fibers.hpp>
 #include <weft/fp_env.hpp>
 #include <weft/stack.hpp>
 
@@ -81,7 +82,10 @@ public:
     /// What the fiber is called in reports and debuggers; "" if it has no name.
     const char* name() const noexcept { return fiber_->details->name ? fiber_->details->name : ""; }
     /// Only the pointer is kept: to a string literal, or to what lives as long as the fiber.
-    void set_name(const char* name) const noexcept { fiber_->details->name = name; }
+    void set_name(const char* name) const noexcept {
+        fiber_->details->name = name;
+        fiber_->progress |= detail::named;
+    }
 
     friend bool operator==(fiber_ref, fiber_ref) noexcept = default;
 
@@ -191,9 +195,7 @@ struct fiber_body {
         ~guard() { std::destroy_at(&body); }
     };
 
-    static constexpr fiber_operations operations{
-        &run, &destroy, std::same_as<Frame, idle_fiber_frame> ? nullptr : &Frame::release, &Frame::memory,
-        WEFT_EXCEPTIONS != 0};
+    static constexpr fiber_operations operations{&run, &destroy, &Frame::release, &Frame::memory, WEFT_EXCEPTIONS != 0};
 };
 
 /// Stands in for a body that could not be made.
@@ -207,19 +209,23 @@ fiber_record& make_fiber([[maybe_unused]] Allocator allocator, Fn&& fn) {
     constexpr bool idle = std::same_as<Allocator, default_stack_allocator> && idle_fiber_frame::fits<body>;
     using frame = std::conditional_t<idle, idle_fiber_frame, fiber_frame<Allocator, sizeof(body), alignof(body)>>;
     fiber_record* fiber;
-    if constexpr (idle)
+    if constexpr (idle) {
         fiber = &take_idle_fiber();
-    else
+    } else {
         fiber = &frame::create(std::move(allocator));
+        fiber->progress = own_stack;
+    }
+    const fiber_operations*& operations = fiber->details->operations;
     WEFT_TRY {
         ::new (frame::body(*fiber)) body(std::forward<Fn>(fn));
     }
     WEFT_CATCH(...) {
-        fiber->details->operations = &fiber_body<frame, no_body>::operations;
+        operations = &fiber_body<frame, no_body>::operations;
         destroy(*fiber);
         WEFT_RETHROW;
     }
-    fiber->details->operations = &fiber_body<frame, body>::operations;
+    if (operations != &fiber_body<frame, body>::operations) [[unlikely]] // cheaper to ask than to store
+        operations = &fiber_body<frame, body>::operations;
     return *fiber;
 }
 
@@ -263,7 +269,7 @@ public:
         requires fiber_body<std::decay_t<Fn>>
     fiber(std::allocator_arg_t, Allocator allocator, const fiber_options& options, Fn&& fn)
         : fiber(std::allocator_arg, std::move(allocator), std::forward<Fn>(fn)) {
-        record_->details->name = options.name;
+        if (options.name) fiber_ref{*record_}.set_name(options.name);
         if (options.floating_point == fp_env::per_fiber) detail::give_own_fp(*record_);
     }
 
@@ -297,7 +303,7 @@ public:
     }
 
     /// Has the body ended, by return or by exception? An empty fiber is done.
-    bool done() const noexcept { return record_->progress == detail::ended; }
+    bool done() const noexcept { return record_->progress & detail::ended; }
 
     /// Its name, see fiber_ref; "" also of an empty one.
     const char* name() const noexcept { return *this ? fiber_ref{*record_}.name() : ""; }

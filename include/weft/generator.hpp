@@ -119,7 +119,7 @@ public:
         /// The same.
         void operator++(int) { ++*this; }
         friend bool operator==(const iterator& i, std::default_sentinel_t) noexcept {
-            return i.fiber_->progress == detail::ended;
+            return i.fiber_->progress & detail::ended;
         }
 
     private:

@@ -256,6 +256,7 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
             co_await wait;
         }
     }
+    self.body->details->driver = nullptr;
 
     if constexpr (can_be_stopped<Promise>) {
         if (stopped) {

@@ -12,7 +12,7 @@ using weft::detail::fiber_details;
 using weft::detail::fiber_record;
 
 extern "C" constinit const weft::detail::debugger_layout weft_debugger_layout{
-    .version = 4,
+    .version = 5,
     .own_switch = WEFT_SWITCH_NATIVE,
     .details = offsetof(fiber_record, details),
     .state = offsetof(fiber_record, state),

@@ -28,7 +28,8 @@ extern "C" {
 // Named by the assembly in weft/detail/thread_state.hpp, where no compiler sees that it is used.
 extern WEFT_API constinit thread_local weft::detail::thread_state weft_thread_state;
 [[gnu::used]] constinit thread_local weft::detail::thread_state weft_thread_state{not_asked_for.data(),
-                                                                                  not_asked_for.data(), nullptr, 0};
+                                                                                  not_asked_for.data(), nullptr, 0,
+                                                                                  &weft::detail::not_in_use};
 
 #if !WEFT_THREAD_STATE_INLINE
 [[gnu::noinline]] weft::detail::thread_state* weft_this_thread() noexcept {
@@ -45,35 +46,43 @@ namespace {
 // So that debugger.cpp is part of every program with fibers.
 WEFT_FOR_DEBUGGERS constinit const detail::debugger_layout* const for_debuggers = &weft_debugger_layout;
 
+#if WEFT_EXCEPTIONS
+// In a handler: this is what leaves the body.
+void fail(detail::fiber_record& fiber) noexcept {
+    fiber.details->failure = detail::exception_in_hand();
+    fiber.state |= detail::threw;
+    fiber.progress |= detail::failed;
+}
+#endif
+
 // The first function on a fiber's stack, which never returns. Where a body has ended, another one may follow, see
 // take_idle_fiber(); so nothing is to be taken for constant in here.
 void fiber_main(void* argument) noexcept {
     auto& fiber = *static_cast<detail::fiber_record*>(argument);
     for (;;) {
-        fiber.progress = detail::begun;
+        advance(fiber.progress, detail::begun);
         detail::departure{}.back_in_fiber(fiber.details->sanitizer);
         if constexpr (detail::seals_blocks) seal_block(fiber);
 #if WEFT_EXCEPTIONS
         try {
             fiber.details->operations->run(fiber);
         } catch (const forced_unwind& unwind) {
-            if (!unwind.unwinds(fiber)) // of an outer fiber: on to our resumer
-                fiber.details->failure = detail::exception_in_hand();
+            if (!unwind.unwinds(fiber)) fail(fiber); // of an outer fiber: on to our resumer
         } catch (...) {
-            fiber.details->failure = detail::exception_in_hand();
+            fail(fiber);
         }
 #else
         fiber.details->operations->run(fiber);
 #endif
-        if (fiber.state != detail::plain || fiber.details->failure) [[unlikely]] {
+        if (fiber.state != detail::plain) [[unlikely]] {
             open_block(fiber);
             set_marks(fiber.context, detail::not_resumable); // one that was unwound may have more
-            fiber.state = fiber.details->failure ? detail::threw : detail::plain;
+            fiber.state &= detail::threw;
         }
-        fiber.progress = detail::ended;
+        advance(fiber.progress, detail::ended);
         detail::departure{}.to_resumer(fiber.details->sanitizer, true);
         detail::switch_to_resumer_for_good(fiber.context);
-        if (fiber.progress == detail::ended)
+        if (fiber.progress & detail::ended) [[unlikely]]
             detail::fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
     }
 }
@@ -122,11 +131,11 @@ fiber_record& innermost(fiber_record& fiber) noexcept {
 // back: while one runs, its record has those of its resumer.
 void enter_fp(fiber_record& fiber) noexcept {
     for (fiber_record* f = &fiber; f; f = f->details->inner)
-        if (f->own_fp) f->details->fp = fp_state::exchange(f->details->fp);
+        if (f->progress & own_fp) f->details->fp = fp_state::exchange(f->details->fp);
 }
 void leave_fp(fiber_record& fiber) noexcept {
     for (fiber_record* f = &innermost(fiber);; f = f->details->outer) {
-        if (f->own_fp) f->details->fp = fp_state::exchange(f->details->fp);
+        if (f->progress & own_fp) f->details->fp = fp_state::exchange(f->details->fp);
         if (f == &fiber) return;
     }
 }
@@ -175,11 +184,11 @@ void* run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
         outer->details->inner = nullptr;
         outer->state &= ~std::uint32_t{has_inner};
     }
-    if (fiber.progress == ended) return nullptr;
+    if (fiber.progress & ended) return nullptr;
     note_thread(fiber);
     if (fiber.details->inner || fiber.details->bindings || fiber.details->exceptions.any())
         wait_with_care(fiber, 0);
-    else if (fiber.own_fp)
+    else if (fiber.progress & own_fp)
         wait_with_care(fiber, but_for_fp);
     else
         wait_plainly(fiber);
@@ -279,13 +288,13 @@ namespace {
 } // namespace
 
 void came_back_with_care(fiber_record& fiber) {
-    if (fiber.progress != ended) return came_back_suspended(fiber);
-    if (fiber.own_fp) leave_fp(fiber);
+    if (!(fiber.progress & ended)) return came_back_suspended(fiber);
+    if (fiber.progress & own_fp) leave_fp(fiber);
     rethrow_failure(fiber);
 }
 
 void check_suspend(fiber_record& fiber) {
-    if (waits(fiber) || fiber.progress == ended || fiber.state & set_aside)
+    if (waits(fiber) || fiber.progress & ended || fiber.state & set_aside)
         throw_or_die(fiber_error("weft: suspend() of a fiber that is not running: only the fiber itself, or one it has "
                                  "resumed, can suspend it"));
     open_block(fiber);
@@ -303,32 +312,26 @@ namespace {
 void end_early(fiber_record& fiber) noexcept {
     if (!waits(fiber))
         fatal("weft: a running fiber was destroyed: destroy it from outside, after it has suspended or ended");
-    if (fiber.progress == prepared) return fiber.details->operations->destroy_body(fiber);
+    if (!(fiber.progress & begun)) return fiber.details->operations->destroy_body(fiber);
     if (!can_be_unwound(fiber))
         fatal("weft: a suspended fiber was destroyed that cannot be unwound: its body, one that it waits for or "
               "weft itself was compiled without exceptions; resume it to its end first");
     run(fiber, unwinding); // to the end: then no suspension gives control back
 }
 
-[[gnu::noinline]] void destroy_with_care(fiber_record& fiber) noexcept {
-    if (fiber.progress != ended) end_early(fiber);
-    const auto release = fiber.details->operations->release;
-    if (!release) return keep_idle_fiber(fiber);
-    fiber.details->sanitizer.destroy();
-    release(fiber);
-    free_record(fiber);
-}
 } // namespace
 
-void destroy(fiber_record& fiber) noexcept {
-    if (fiber.progress == ended && !fiber.details->operations->release) [[likely]]
-        return keep_idle_fiber(fiber);
-    destroy_with_care(fiber);
+void WEFT_CONTEXT_ABI::destroy_with_care(fiber_record& fiber) noexcept {
+    if (!(fiber.progress & ended)) end_early(fiber);
+    if (!(fiber.progress & own_stack)) return keep_idle_fiber(fiber);
+    fiber.details->sanitizer.destroy();
+    fiber.details->operations->release(fiber);
+    free_record(fiber);
 }
 
 void throw_not_resumable(const fiber_record& fiber) {
     if (&fiber == &no_fiber) throw_or_die(fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body"));
-    if (fiber.progress == ended)
+    if (fiber.progress & ended)
         throw_or_die(fiber_error("weft: resume() of a fiber that has ended: ask done() before resuming"));
     throw_or_die(
         fiber_error("weft: resume() of a running fiber: only a suspended one can be resumed, by one thread at a time"));

@@ -8,6 +8,8 @@
 
 #include <weft/fiber.hpp>
 
+#include <utility>
+
 namespace weft::detail {
 namespace {
 
@@ -27,49 +29,51 @@ void discard(fiber_record& fiber) noexcept {
     free_record(fiber);
 }
 
+// Is one at hand?
+bool is_one(const fiber_record* idle) noexcept { return idle != &no_fiber && idle != &not_in_use; }
+
 void discard_all() noexcept {
     while (mine.count != 0) discard(*mine.pop());
+    thread_state& thread = this_thread();
+    const fiber_record* const last =
+        std::exchange(thread.idle, mine.phase == cache_phase::in_use ? &no_fiber : &not_in_use);
+    if (is_one(last)) discard(const_cast<fiber_record&>(*last));
 }
 
-constinit const stack_keeper keeper{[]() noexcept { return mine.count; }, &discard_all};
-
-// When this thread's cache is full, or not in use.
-[[gnu::noinline]] void keep_beyond_cache(fiber_record& fiber) noexcept {
-    if (!keeps_any || !open_cache<&discard_all>(mine.phase)) return discard(fiber);
-    keeper_of_stacks.store(&keeper, std::memory_order_relaxed);
-    while (mine.count > mine.capacity / 2) discard(*mine.pop());
-    mine.push(&fiber);
-}
-
-// When its body has left something.
-[[gnu::noinline]] void keep_cleared(fiber_record& fiber) noexcept {
-    fiber.details->failure = nullptr; // an exception's destructor may do anything, with fibers, too
-    fiber.details->name = nullptr;
-    keep_idle_fiber(fiber);
-}
+constinit const stack_keeper keeper{[]() noexcept { return mine.count + is_one(this_thread().idle); }, &discard_all};
 
 } // namespace
 
-// Nor inlined by the linker into a body, which may have switched.
-[[gnu::noinline]] fiber_record& WEFT_CONTEXT_ABI::take_idle_fiber() {
-    if (mine.count == 0) [[unlikely]]
-        return idle_fiber_frame::create(default_stack_allocator{});
-    fiber_record& fiber = *mine.pop();
-    fiber.progress = prepared;
-    fiber.own_fp = false;
-    wait_plainly(fiber);
-    if constexpr (seals_blocks) seal_block(fiber);
+constinit const fiber_record not_in_use = [] {
+    fiber_record fiber{};
+    fiber.progress = ended;
     return fiber;
+}();
+
+// Nor inlined by the linker into a body, which may have switched.
+[[gnu::noinline]] fiber_record& WEFT_CONTEXT_ABI::take_another_idle_fiber() {
+    if (mine.count == 0) return idle_fiber_frame::create(default_stack_allocator{});
+    this_thread().idle = mine.pop();
+    return take_idle_fiber();
 }
 
 [[gnu::noinline]] void keep_idle_fiber(fiber_record& fiber) noexcept {
     fiber_details& details = *fiber.details;
-    details.operations = nullptr; // so debuggers do not take it for one
-    if (details.driver) details.driver = nullptr; // cheaper to ask than to store
-    if (details.failure || details.name) return keep_cleared(fiber);
-    if (mine.phase != cache_phase::in_use || mine.count == mine.capacity) [[unlikely]]
-        return keep_beyond_cache(fiber);
-    mine.push(&fiber);
+    details.failure = nullptr; // an exception's destructor may do anything, with fibers, too
+    details.name = nullptr;
+    details.driver = nullptr; // of one that was unwound
+    set_marks(fiber.context, all_marks); // of one that has not begun
+    fiber.state = plain;
+    if (!keeps_any || !open_cache<&discard_all>(mine.phase)) return discard(fiber);
+    keeper_of_stacks.store(&keeper, std::memory_order_relaxed);
+    fiber.progress = prepared;
+    thread_state& thread = this_thread();
+    if (is_one(thread.idle)) {
+        if (mine.count == mine.capacity)
+            while (mine.count > mine.capacity / 2) discard(*mine.pop());
+        mine.push(const_cast<fiber_record*>(thread.idle));
+    }
+    thread.idle = &fiber;
 }
 
 } // namespace weft::detail

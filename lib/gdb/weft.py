@@ -44,7 +44,7 @@ class Fiber:
     def __init__(self, program, address):
         self.address = address
         self.details, self.state, self.progress, marked = program.members(
-            address, details="Q", state="I", progress="H", marked="Q")
+            address, details="Q", state="I", progress="I", marked="Q")
         if (marked >> program.layout["not_resumable"] & 1) == program.layout["inverted"]:
             self.state |= SUSPENDED  # and nothing else is to be said of it
         self.lowest, self.size, self.inner, self.outer, self.driver, self.operations, name = program.members(
@@ -52,7 +52,9 @@ class Fiber:
         self.name = program.text(name)
 
     def alive(self):
-        return self.lowest + self.size == self.details and self.operations
+        """Is it one with a body? One that is idle neither waits nor has begun."""
+        return (self.lowest + self.size == self.details and self.operations
+                and (self.progress & BEGUN or self.state & SUSPENDED))
 
 
 class Program:
@@ -60,7 +62,7 @@ class Program:
 
     def __init__(self, target):
         self.target = target
-        if self.table("weft_debugger_layout", LAYOUT[:1], "I")["version"] != 4:
+        if self.table("weft_debugger_layout", LAYOUT[:1], "I")["version"] != 5:
             raise Problem("weft: this script is of another version than the library in the program")
         self.layout = self.table("weft_debugger_layout", LAYOUT, "I")
         self.slabs = self.table("weft_debugger_records", RECORDS, "Q")
@@ -156,10 +158,10 @@ class Program:
 
     def state(self, fiber, of_threads=True):
         root = self.outermost(fiber)
-        if fiber.progress == ENDED:
+        if fiber.progress & ENDED:
             return "done"
         if fiber.state & SUSPENDED:
-            return "suspended" if fiber.progress == BEGUN else "not begun"
+            return "suspended" if fiber.progress & BEGUN else "not begun"
         if fiber.state & SET_ASIDE:
             return "waits as a fiber_context"
         if root.state & SUSPENDED:
@@ -173,7 +175,7 @@ class Program:
         root = self.outermost(fiber)
         if fiber.inner:
             return self.saved(fiber.inner, "resumer")
-        if root.state & SUSPENDED and root.progress == BEGUN:
+        if root.state & SUSPENDED and root.progress & BEGUN:
             return self.saved(root.address, "fiber")
         return None
 
@@ -242,7 +244,7 @@ class Program:
             if self.fiber(fiber.outer):
                 fiber = self.fiber(fiber.outer)
                 continue
-            if fiber.progress != ENDED and not fiber.state & (SUSPENDED | SET_ASIDE):
+            if not fiber.progress & ENDED and not fiber.state & (SUSPENDED | SET_ASIDE):
                 yield "thread", fiber
             frame, fiber = self.driver_frame(fiber), None
             if frame in passed:  # it awaited what came before

@@ -12,8 +12,10 @@
 
 #include <array>
 #include <cfenv>
+#include <coroutine>
 #include <cstddef>
 #include <cstdint>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -46,7 +48,6 @@ void check_new(const fiber& f) {
     BOOST_TEST(!f.done());
     BOOST_TEST(f.name() == std::string_view{});
     BOOST_TEST(record.progress == weft::detail::prepared);
-    BOOST_TEST(!record.own_fp);
     BOOST_TEST((record.state & ~(weft::detail::suspended | weft::detail::sealed | weft::detail::but_for_seal)) == 0u);
     BOOST_TEST(waits(record));
     const weft::detail::fiber_details& details = *record.details;
@@ -232,6 +233,38 @@ BOOST_AUTO_TEST_CASE(after_the_body_of_a_coroutine) {
         });
 }
 
+// A coroutine that begins at once, and ends when its owner likes.
+struct job {
+    struct promise_type {
+        job get_return_object() noexcept { return job{std::coroutine_handle<promise_type>::from_promise(*this)}; }
+        std::suspend_never initial_suspend() const noexcept { return {}; }
+        std::suspend_always final_suspend() const noexcept { return {}; }
+        void return_void() const noexcept {}
+        [[noreturn]] void unhandled_exception() const noexcept { std::terminate(); }
+    };
+    explicit job(std::coroutine_handle<promise_type> h) noexcept : coroutine{h} {}
+    job(const job&) = delete;
+    job& operator=(const job&) = delete;
+    ~job() { coroutine.destroy(); }
+
+    std::coroutine_handle<promise_type> coroutine;
+};
+
+// That was destroyed while the body was suspended.
+BOOST_AUTO_TEST_CASE(after_the_body_of_a_coroutine_that_was_destroyed) {
+    check_next_after([] {
+        const fiber_record* record = nullptr;
+        {
+            const job waits = weft::stackful<job>([&](auto& co) {
+                record = &weft::detail::fiber_access::record(weft::this_fiber::get());
+                co.await(std::suspend_always{});
+            });
+            BOOST_TEST(record);
+        }
+        return record;
+    });
+}
+
 // The same one again and again, in all these ways.
 BOOST_AUTO_TEST_CASE(one_after_the_other) {
     stack_pool::process().trim();
@@ -396,6 +429,19 @@ BOOST_AUTO_TEST_CASE(a_thread_keeps_a_few) {
     BOOST_TEST(stack_pool::process().idle() == 1u);
 }
 
+// A fiber that ends when its thread has given back what it kept is given back, too.
+BOOST_AUTO_TEST_CASE(after_the_end_of_the_thread) {
+    stack_pool::process().trim();
+    std::thread{[] {
+        static thread_local fiber last; // made before what ends the thread's keeping, so destroyed after it
+        last = {};
+        { const fiber begins_to_keep{[] {}}; }
+        last = fiber{[] {}};
+        last.resume();
+    }}.join();
+    BOOST_TEST(stack_pool::process().idle() == 1u);
+}
+
 // Begun here, ended there, and given the next body there.
 BOOST_AUTO_TEST_CASE(on_another_thread) {
     stack_pool::process().trim();
@@ -424,15 +470,19 @@ BOOST_AUTO_TEST_CASE(on_another_thread) {
 }
 
 // Debuggers tell by it that it is none.
-BOOST_AUTO_TEST_CASE(it_has_no_operations) {
+BOOST_AUTO_TEST_CASE(it_neither_waits_nor_has_begun) {
     if (!kept) return;
-    const fiber_record* record;
-    {
-        const fiber f{[] {}};
-        record = &record_of(f);
-        BOOST_TEST(record->details->operations);
+    for (const bool runs : {false, true}) {
+        const fiber_record* record;
+        {
+            fiber f{[] {}};
+            record = &record_of(f);
+            BOOST_TEST(waits(*record));
+            if (runs) f.resume();
+        }
+        BOOST_TEST(!waits(*record));
+        BOOST_TEST(record->progress == weft::detail::prepared);
     }
-    BOOST_TEST(!record->details->operations);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

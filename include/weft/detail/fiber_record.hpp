@@ -34,14 +34,29 @@ enum fiber_state : std::uint32_t {
     but_for_seal = 256 // while it is suspended: plain, but for its seal
 };
 
-/// How far its body has come.
-enum fiber_progress : std::uint16_t { prepared, begun, ended };
+/// How far its body has come, and what is to be undone before the fiber can have another one: flags.
+enum fiber_progress : std::uint32_t {
+    prepared = 0,   // nothing yet
+    begun = 1,
+    ended = 2,
+    failed = 4,     // an exception has left it; fiber_details::failure may have it
+    named = 8,
+    own_fp = 16,    // fp_env::per_fiber
+    own_stack = 32, // with its body the stack ends, too
+};
+
+/// Its body has come so far.
+inline void advance(std::uint32_t& progress, fiber_progress to) noexcept {
+    std::uint32_t all = progress | to;
+    asm("" : "+r"(all)); // not a byte of it alone, see set_marks()
+    progress = all;
+}
 
 /// What a fiber's type knows and the rest of weft does not.
 struct fiber_operations {
     void (*run)(fiber_record&);              // calls the body and destroys it; on the fiber's stack
     void (*destroy_body)(fiber_record&) noexcept; // of a fiber that never ran
-    void (*release)(fiber_record&) noexcept; // gives its stack back; on another one. Null: see take_idle_fiber()
+    void (*release)(fiber_record&) noexcept; // gives its stack back; on another one
     stack_bounds (*memory)(const fiber_record&) noexcept; // what its allocator gave it; async-signal-safe
     bool unwinds;                            // the body was compiled with exceptions
 };
@@ -55,13 +70,12 @@ struct alignas(64) fiber_record {
     control_block context; // the fiber's while it is suspended, its resumer's while it runs
     fiber_details* details = nullptr; // of a fiber never null
     std::uint32_t state = plain; // of fiber_state
-    std::uint16_t progress = prepared; // of fiber_progress
-    std::uint16_t own_fp = false;      // fp_env::per_fiber; with this type all three can be reset by one store
+    std::uint32_t progress = prepared; // of fiber_progress
 };
 
 /// The rest of a fiber; lies at the top of its stack.
 struct alignas(64) fiber_details {
-    const fiber_operations* operations = nullptr; // null: it has no body
+    const fiber_operations* operations = nullptr; // of its body, or of the last that it had
     bool hands_over = false;       // in debug builds: each of its suspensions is to hand something over
     fiber_record* inner = nullptr; // the fiber this one has resumed and that has not come back, if any
     fiber_record* outer = nullptr; // the fiber that resumed this one, if one did, until it comes back
@@ -83,11 +97,6 @@ WEFT_API extern const fiber_record no_fiber;
 /// Makes the record of a fiber without a body, on the memory from `lowest` to `details`: once details.operations are
 /// set, resuming it will call operations->run. \throws stack_exhausted
 WEFT_API fiber_record& prepare(fiber_details& details, const void* lowest);
-
-/// A fiber without a body that lies in an idle_fiber_frame: one that the thread has kept, or a new one. Its operations
-/// have no release(): when it is destroyed, the thread keeps stack and record together for the next. \throws
-/// stack_exhausted
-WEFT_API fiber_record& take_idle_fiber();
 }
 
 /// May a plain resume continue it?
@@ -113,7 +122,7 @@ inline void wait_plainly(fiber_record& fiber) noexcept {
 /// The fiber, which has not run, gets floating-point control words of its own: for now a copy of the thread's.
 inline void give_own_fp(fiber_record& fiber) noexcept {
     if constexpr (switch_keeps_fp) return;
-    fiber.own_fp = true;
+    fiber.progress |= own_fp;
     fiber.details->fp = fp_state::read();
     wait_with_care(fiber, but_for_fp | (fiber.state & sealed));
 }
@@ -129,9 +138,6 @@ inline constexpr bool seals_blocks = false;
 #else
 inline constexpr bool seals_blocks = true;
 #endif
-
-/// Unwinds the body if it is suspended, then releases the record. Terminates if the fiber is running.
-WEFT_API void destroy(fiber_record& fiber) noexcept;
 
 // The ways with more questions, out of line. What resume() and suspend() do inline is enough for a fiber that is merely
 // suspended or running, is resumed by no other fiber, and while nobody is handling an exception.

@@ -22,6 +22,7 @@ struct thread_state {
     const std::byte* at_rest;    // the thread's exceptions, see exceptions_of(); until the first resume: always busy
     const stack_bounds* context; // the stack of the running fiber_context, if one runs; lies on that stack
     std::uint64_t number;        // no other thread's, ever; 0 until it is asked for
+    const fiber_record* idle;    // see take_idle_fiber(); &no_fiber: there is room for one, &not_in_use: not even that
 };
 
 /// Where fiber_record has a pointer that is never null.

@@ -1,0 +1,44 @@
+// Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+#pragma once
+
+#include <weft/detail/config.hpp>
+#include <weft/detail/fiber_record.hpp>
+#include <weft/detail/thread_state.hpp>
+
+// A fiber whose body has ended waits in its first function, and could run another one. So a thread keeps a few that
+// were destroyed, each with its record and its stack, and to make a fiber is mostly to give one of them a body. The last
+// one is at hand here, the others are out of line.
+namespace weft::detail {
+
+inline namespace WEFT_CONTEXT_ABI {
+/// One that is not at hand, or a new one. \throws stack_exhausted
+WEFT_API fiber_record& take_another_idle_fiber();
+
+/// destroy() of a fiber that has not ended or is not to be kept as it is, or where another one is at hand.
+WEFT_API void destroy_with_care(fiber_record& fiber) noexcept;
+}
+
+/// A fiber without a body that lies in an idle_fiber_frame: one that the thread has kept, or a new one.
+/// \throws stack_exhausted
+inline fiber_record& take_idle_fiber() {
+    thread_state& thread = this_thread();
+    if (thread.idle->progress != prepared) [[unlikely]] // that is none
+        return take_another_idle_fiber();
+    auto& fiber = const_cast<fiber_record&>(*thread.idle);
+    thread.idle = &no_fiber;
+    set_marks(fiber.context, not_suspendable);
+    if constexpr (seals_blocks) seal_block(fiber);
+    return fiber;
+}
+
+/// Unwinds the body if it is suspended, then keeps the fiber for the next body or releases it. Terminates if it is
+/// running.
+inline void destroy(fiber_record& fiber) noexcept {
+    thread_state& thread = this_thread();
+    if (fiber.progress != (begun | ended) || thread.idle != &no_fiber) [[unlikely]]
+        return destroy_with_care(fiber);
+    fiber.progress = prepared;
+    thread.idle = &fiber;
+}
+
+} // namespace weft::detail
