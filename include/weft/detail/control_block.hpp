@@ -82,6 +82,14 @@ inline void set_marks(control_block& block, std::uintptr_t marks) noexcept {
     block.*marked = reinterpret_cast<void*>(word);
 }
 
+/// Takes the mark away that the switch with which a fiber ends has set.
+inline void let_resume(control_block& block) noexcept {
+    auto word = reinterpret_cast<std::uintptr_t>(block.*marked);
+    word ^= not_resumable;
+    asm("" : "+r"(word)); // as in set_marks()
+    block.*marked = reinterpret_cast<void*>(word);
+}
+
 /// Makes a block whose first switch, to the fiber, calls `entry(argument)` on the stack that ends below `stack_top`
 /// (16-byte aligned). `entry` must not return and no exception may leave it.
 WEFT_API void make_control_block(control_block& block, void* stack_top, std::size_t size, void (*entry)(void*),

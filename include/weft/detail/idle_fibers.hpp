@@ -26,7 +26,7 @@ inline fiber_record& take_idle_fiber() {
         return take_another_idle_fiber();
     auto& fiber = const_cast<fiber_record&>(*thread.idle);
     thread.idle = &no_fiber;
-    set_marks(fiber.context, not_suspendable);
+    let_resume(fiber.context);
     if constexpr (seals_blocks) seal_block(fiber);
     return fiber;
 }
