@@ -142,7 +142,7 @@ private:
     crowd crowd_;
     std::barrier<> all_ended_;
     std::barrier<> all_trimmed_;
-    memory_watch memory_;
+    memory_watch memory_{options_.threads};
     unsigned rounds_ = 0;
     bool last_ = false;
     double seconds_ = 0;
