@@ -74,6 +74,7 @@ sizes measure() noexcept {
     return found;
 }
 constexpr unsigned samples_skipped = 50; // it takes long
+constexpr std::size_t more_mapped = 32 * mebibyte; // there is little room for the heap to grow: malloc maps more
 #else
 sizes measure() noexcept {
     unsigned long pages = 0, resident = 0;
@@ -84,6 +85,7 @@ sizes measure() noexcept {
     return {resident * weft::page_size(), pages * weft::page_size() - heap_growth()};
 }
 constexpr unsigned samples_skipped = 0;
+constexpr std::size_t more_mapped = 16 * mebibyte;
 #endif
 
 // What is made once and late: the room in which pools and queues keep their books.
@@ -97,7 +99,7 @@ memory_watch::memory_watch(unsigned threads) noexcept {
     pthread_attr_init(&attributes);
     pthread_attr_getstacksize(&attributes, &stack);
     pthread_attr_destroy(&attributes);
-    most_mapped_ = measure().mapped + threads * (stack + mebibyte) + 16 * mebibyte;
+    most_mapped_ = measure().mapped + threads * (stack + mebibyte) + more_mapped;
 }
 
 void memory_watch::sample() noexcept {
