@@ -13,6 +13,7 @@ run_hwaddress() {
     missing=()
     need_program python3 python3
     need_program "ld.lld-$version" "lld-$version"
+    need_program "llvm-symbolizer-$version" "llvm-$version" # its reports name functions by this one
     install_missing
     if [[ $(uname -m) != aarch64 ]]; then
         need_aarch64
