@@ -6,8 +6,8 @@
 #include <weft/detail/thread_state.hpp>
 
 // A fiber whose body has ended waits in its first function, and could run another one. So a thread keeps a few that
-// were destroyed, each with its record and its stack, and to make a fiber is mostly to give one of them a body. The last
-// one is at hand here, the others are out of line.
+// were destroyed, each with its record and its stack, and to make a fiber is mostly to give one of them a body. The
+// last one is at hand here, the others are out of line.
 namespace weft::detail {
 
 inline namespace WEFT_CONTEXT_ABI {

@@ -116,7 +116,7 @@
         [mark] "i"(MARK), [pc_sp] "i"(offsetof(control_block, program_counter)) WEFT_SHADOW_OPERAND
 
 #define WEFT_SWITCH_CLOBBERS                                                                                           \
-    "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",                    \
+    "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15",                          \
         "x16", "x17" WEFT_CLOBBER_X18, "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30",           \
         "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",          \
         "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29",              \
@@ -158,7 +158,8 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over)
                  : WEFT_SWITCH_CLOBBERS);
 }
 
-/// The first of these of a fiber that is to be continued only after somebody has taken the mark away: it is not resumable.
+/// The first of these of a fiber that is to be continued only after somebody has taken the mark away: it is not
+/// resumable.
 WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
     asm volatile(WEFT_SWITCH("", "",
@@ -170,8 +171,8 @@ WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcep
 }
 
 inline constexpr bool switch_asks_mark = true;
-/// switch_to_resumer(block) if the block is marked as suspendable; if not, nothing happens and it returns false. The mark is asked
-/// where the pc is in a register anyway.
+/// switch_to_resumer(block) if the block is marked as suspendable; if not, nothing happens and it returns false. The
+/// mark is asked where the pc is in a register anyway.
 WEFT_ALWAYS_INLINE bool try_switch_to_resumer(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
     asm goto(WEFT_SWITCH("tbnz " WEFT_THEIR_PC ", %c[not_suspendable_bit], 2f\n\t", "2:\n\tb %l[refused]\n\t", "")

@@ -78,7 +78,7 @@
         [sp] "i"(offsetof(control_block, stack_pointer)), [pc] "i"(offsetof(control_block, program_counter))
 
 #define WEFT_SWITCH_CLOBBERS                                                                                           \
-    "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3",  \
+    "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3",         \
         "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",                   \
         "xmm15" WEFT_CLOBBER_AVX512, "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", "mm0",       \
         "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "cc", "memory"
@@ -115,7 +115,8 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over)
                  : WEFT_SWITCH_CLOBBERS WEFT_CLOBBER_FIBER_BASE);
 }
 
-/// The first of these of a fiber that is to be continued only after somebody has taken the mark away: it is not resumable.
+/// The first of these of a fiber that is to be continued only after somebody has taken the mark away: it is not
+/// resumable.
 WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcept {
     asm volatile(WEFT_SWITCH("notq  %%rax\n\t"
                              "btrq  %[not_resumable_bit], %%rax\n\t", /* the mark, inverted as the pc is */
