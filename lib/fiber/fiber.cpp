@@ -323,6 +323,7 @@ void end_early(fiber_record& fiber) noexcept {
 
 void WEFT_CONTEXT_ABI::destroy_with_care(fiber_record& fiber) noexcept {
     if (!(fiber.progress & ended)) end_early(fiber);
+    fiber.details->failure = nullptr; // an exception's destructor may do anything, switch to another thread, too
     if (!(fiber.progress & own_stack)) return keep_idle_fiber(fiber);
     fiber.details->sanitizer.destroy();
     fiber.details->operations->release(fiber);

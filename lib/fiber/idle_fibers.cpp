@@ -59,7 +59,6 @@ constinit const fiber_record not_in_use = [] {
 
 [[gnu::noinline]] void keep_idle_fiber(fiber_record& fiber) noexcept {
     fiber_details& details = *fiber.details;
-    details.failure = nullptr; // an exception's destructor may do anything, with fibers, too
     details.name = nullptr;
     details.driver = nullptr; // of one that was unwound
     set_marks(fiber.context, all_marks); // of one that has not begun
