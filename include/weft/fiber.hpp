@@ -284,9 +284,7 @@ public:
     /// A suspended fiber is unwound (see forced_unwind) on its own stack, by this thread; an exception that its body
     /// throws instead has nowhere to go and is dropped. One that never ran is destroyed without running. Destroying
     /// a running fiber ends the program.
-    ~fiber() {
-        if (*this) detail::destroy(*record_);
-    }
+    ~fiber() { detail::destroy(*record_); }
 
     /// Runs the body until it suspends or ends. Costs about as much as an ordinary call or two.
     /// \throws what leaves the body; fiber_error if the fiber is done, running or empty.

@@ -29,7 +29,7 @@ extern "C" {
 extern WEFT_API constinit thread_local weft::detail::thread_state weft_thread_state;
 [[gnu::used]] constinit thread_local weft::detail::thread_state weft_thread_state{not_asked_for.data(),
                                                                                   not_asked_for.data(), nullptr, 0,
-                                                                                  &weft::detail::not_in_use};
+                                                                                  weft::detail::not_in_use};
 
 #if !WEFT_THREAD_STATE_INLINE
 [[gnu::noinline]] weft::detail::thread_state* weft_this_thread() noexcept {

@@ -8,7 +8,7 @@
 
 #include <weft/fiber.hpp>
 
-#include <utility>
+#include <cstdint>
 
 namespace weft::detail {
 namespace {
@@ -29,31 +29,29 @@ void discard(fiber_record& fiber) noexcept {
     free_record(fiber);
 }
 
-// Is one at hand?
-bool is_one(const fiber_record* idle) noexcept { return idle != &no_fiber && idle != &not_in_use; }
+fiber_record& fiber_at_hand(const thread_state& thread) noexcept {
+    return *reinterpret_cast<fiber_record*>(thread.idle);
+}
+void set_at_hand(thread_state& thread, const fiber_record& fiber) noexcept {
+    thread.idle = reinterpret_cast<std::uintptr_t>(&fiber);
+}
 
 void discard_all() noexcept {
     while (mine.count != 0) discard(*mine.pop());
     thread_state& thread = this_thread();
-    const fiber_record* const last =
-        std::exchange(thread.idle, mine.phase == cache_phase::in_use ? &no_fiber : &not_in_use);
-    if (is_one(last)) discard(const_cast<fiber_record&>(*last));
+    fiber_record* const last = at_hand(thread) ? &fiber_at_hand(thread) : nullptr;
+    thread.idle = mine.phase == cache_phase::in_use ? room_for_one : not_in_use;
+    if (last) discard(*last);
 }
 
-constinit const stack_keeper keeper{[]() noexcept { return mine.count + is_one(this_thread().idle); }, &discard_all};
+constinit const stack_keeper keeper{[]() noexcept { return mine.count + at_hand(this_thread()); }, &discard_all};
 
 } // namespace
-
-constinit const fiber_record not_in_use = [] {
-    fiber_record fiber{};
-    fiber.progress = ended;
-    return fiber;
-}();
 
 // Nor inlined by the linker into a body, which may have switched.
 [[gnu::noinline]] fiber_record& WEFT_CONTEXT_ABI::take_another_idle_fiber() {
     if (mine.count == 0) return idle_fiber_frame::create(default_stack_allocator{});
-    this_thread().idle = mine.pop();
+    set_at_hand(this_thread(), *mine.pop());
     return take_idle_fiber();
 }
 
@@ -67,12 +65,12 @@ constinit const fiber_record not_in_use = [] {
     keeper_of_stacks.store(&keeper, std::memory_order_relaxed);
     fiber.progress = prepared;
     thread_state& thread = this_thread();
-    if (is_one(thread.idle)) {
+    if (at_hand(thread)) {
         if (mine.count == mine.capacity)
             while (mine.count > mine.capacity / 2) discard(*mine.pop());
-        mine.push(const_cast<fiber_record*>(thread.idle));
+        mine.push(&fiber_at_hand(thread));
     }
-    thread.idle = &fiber;
+    set_at_hand(thread, fiber);
 }
 
 } // namespace weft::detail

@@ -5,9 +5,6 @@
 
 namespace weft::detail {
 
-/// In a thread_state: this thread keeps none; not yet, or not any more. Never written.
-extern const fiber_record not_in_use;
-
 /// The end of a fiber that take_idle_fiber() has given, whatever its body has left but an exception. Not inline: who ends
 /// a fiber has switched, and compilers take the address of a thread_local for constant within a function.
 void keep_idle_fiber(fiber_record& fiber) noexcept;

@@ -18,27 +18,32 @@ WEFT_API fiber_record& take_another_idle_fiber();
 WEFT_API void destroy_with_care(fiber_record& fiber) noexcept;
 }
 
+/// Is a fiber at hand?
+inline bool at_hand(const thread_state& thread) noexcept { return thread.idle > not_in_use; }
+
 /// A fiber without a body that lies in an idle_fiber_frame: one that the thread has kept, or a new one.
 /// \throws stack_exhausted
 inline fiber_record& take_idle_fiber() {
     thread_state& thread = this_thread();
-    if (thread.idle->progress != prepared) [[unlikely]] // that is none
+    if (!at_hand(thread)) [[unlikely]]
         return take_another_idle_fiber();
-    auto& fiber = const_cast<fiber_record&>(*thread.idle);
-    thread.idle = &no_fiber;
+    auto& fiber = *reinterpret_cast<fiber_record*>(thread.idle);
+    thread.idle = room_for_one;
     let_resume(fiber.context);
     if constexpr (seals_blocks) seal_block(fiber);
     return fiber;
 }
 
 /// Unwinds the body if it is suspended, then keeps the fiber for the next body or releases it. Terminates if it is
-/// running.
+/// running. Leaves no_fiber alone.
 inline void destroy(fiber_record& fiber) noexcept {
     thread_state& thread = this_thread();
-    if (fiber.progress != (begun | ended) || thread.idle != &no_fiber) [[unlikely]]
-        return destroy_with_care(fiber);
+    if (fiber.progress != (begun | ended) || thread.idle != room_for_one) [[unlikely]] {
+        if (&fiber != &no_fiber) destroy_with_care(fiber);
+        return;
+    }
     fiber.progress = prepared;
-    thread.idle = &fiber;
+    thread.idle = reinterpret_cast<std::uintptr_t>(&fiber);
 }
 
 } // namespace weft::detail

@@ -22,8 +22,11 @@ struct thread_state {
     const std::byte* at_rest;    // the thread's exceptions, see exceptions_of(); until the first resume: always busy
     const stack_bounds* context; // the stack of the running fiber_context, if one runs; lies on that stack
     std::uint64_t number;        // no other thread's, ever; 0 until it is asked for
-    const fiber_record* idle;    // see take_idle_fiber(); &no_fiber: there is room for one, &not_in_use: not even that
+    std::uintptr_t idle;         // the record of the fiber that is at hand, see take_idle_fiber(), or of idle_place
 };
+
+/// No fiber is at hand: there is room for one, or not even that. Numbers, as their comparison needs no register.
+enum idle_place : std::uintptr_t { room_for_one = 0, not_in_use = 1 };
 
 /// Where fiber_record has a pointer that is never null.
 inline constexpr std::size_t never_zero_in_record = sizeof(control_block);
