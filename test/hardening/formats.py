@@ -71,7 +71,7 @@ def without_fields(architecture, text, fields):
 def inline_switches(architecture, text):
     """The bytes of each inline switch up to the jump that leaves, and the landing pad at label 1. What fills the space between
     them depends on where it lies, and so do the distances to label 1 and beyond, which are set to zero."""
-    leave, before, pad = {"aarch64": ("20021fd6", 56, "9f2403d5"), "x86_64": ("ffe20f0b", 44, "f30f1efa")}[architecture]
+    leave, before, pad = {"aarch64": ("20021fd6", 56, "9f2403d5"), "x86_64": ("ffe20f0b", 47, "f30f1efa")}[architecture]
     leave, pad = bytes.fromhex(leave), bytes.fromhex(pad)
     found, at = [], text.find(leave)
     while at != -1:
