@@ -30,14 +30,19 @@ def select(rows, work):
     return {name.split("/")[1]: row for name, row in rows.items() if name.split("/")[0] == work and name.count("/") == 1}
 
 
-def bars(axes, rows, title, unit, pattern="{:.3g}", more_is_better=False):
+def digits(value):
+    """As in the table: three digits, thousands apart."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def bars(axes, rows, title, unit, more_is_better=False):
     """One bar for each peer, the best on top, with the quartiles as a line."""
     peers = sorted(rows, key=lambda p: rows[p]["figure"][1], reverse=not more_is_better)
     for place, peer in enumerate(peers):
         low, median, high = rows[peer]["figure"]
         axes.barh(place, median, color=color(peer), height=0.7)
         axes.plot([low, high], [place, place], color="black", linewidth=1)
-        axes.annotate(pattern.format(median), (high, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.annotate(digits(median), (high, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
     axes.set_yticks(range(len(peers)), peers, fontsize=9)
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(unit, fontsize=8)
@@ -105,7 +110,7 @@ def bridge(rows):
             axes.set_xscale("log")
         bars(axes, select(rows, work), work, "ns")
     echo = {peer: {"figure": row["figure"]} for peer, row in select(rows, "asio echo 1000 connections").items()}
-    bars(grid.flat[-1], echo, "Asio echo, 1,000 connections", "requests per second", "{:,.0f}", more_is_better=True)
+    bars(grid.flat[-1], echo, "Asio echo, 1,000 connections", "requests per second", more_is_better=True)
     return figure
 
 
