@@ -10,13 +10,13 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402  (the backend is chosen first)
-from matplotlib.ticker import FuncFormatter  # noqa: E402
+from matplotlib.ticker import FuncFormatter, MaxNLocator  # noqa: E402
 
 OURS, THEIRS, PLAIN = "#c2410c", "#475569", "#0f766e"
 OUR_LINES = ["#fb923c", "#c2410c", "#be185d", "#a16207", "#7c2d12"]
 THEIR_LINES = ["#1d4ed8", "#0891b2", "#6d28d9", "#475569", "#0f766e", "#94a3b8"]
 MARKERS = "osD^vP"
-PLAIN_NUMBERS = FuncFormatter(lambda value, _: f"{value:,.4g}" if value < 1 else f"{value:,.0f}")
+PLAIN_NUMBERS = FuncFormatter(lambda value, _: f"{value:,.4g}" if value < 1000 else f"{value:,.0f}")
 
 
 def color(peer):
@@ -47,6 +47,8 @@ def bars(axes, rows, title, unit, more_is_better=False):
     axes.set_title(title, fontsize=10, loc="left")
     axes.set_xlabel(unit, fontsize=8)
     axes.tick_params(axis="x", labelsize=8)
+    if axes.get_xscale() == "linear":
+        axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.xaxis.set_major_formatter(PLAIN_NUMBERS)
     axes.spines[["top", "right"]].set_visible(False)
     axes.margins(x=0.18)

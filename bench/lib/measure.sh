@@ -27,7 +27,7 @@ build_bench() { # preset
 measure() { # presets...
     rm -rf "$figures"
     rounds 5 small "-$alone|$large|$echo" --benchmark_min_time=0.01 --benchmark_repetitions=3 -- "$@"
-    rounds 5 echo "$echo" --benchmark_repetitions=9 -- "$@" # it is mostly the kernel's: a single one varies by a tenth
+    rounds 5 echo "$echo" --benchmark_repetitions=15 -- "$@" # it is mostly the kernel's: a single one varies by a tenth
     rounds 3 large "^r.*$large" -- "$@"
     local preset
     for preset in "$@"; do measure_alone "$preset"; done
