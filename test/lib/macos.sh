@@ -35,4 +35,5 @@ need_homebrew() {
     [[ -n $(find_clang) ]] ||
         give_up "The Clang found is too old: install Xcode 16 or later, or name a clang++ 16 or later in WEFT_CLANGXX."
     export CMAKE_PREFIX_PATH=$prefix:$prefix/opt/openssl@3
+    use_ccache
 }
