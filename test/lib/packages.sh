@@ -27,6 +27,7 @@ need_native() {
     need_archivers
     install_missing
     check_versions
+    use_ccache
 }
 
 need_aarch64() {
@@ -38,6 +39,7 @@ need_aarch64() {
     need_archivers
     install_missing
     check_versions
+    use_ccache
     need_aarch64_packages
 }
 
@@ -62,6 +64,7 @@ need_bench() {
     need_program python3 python3
     install_missing
     check_versions
+    use_ccache
 }
 
 # What draws the plots of bench/run, on its own: what cannot be had here keeps nothing from being built, tested or
@@ -88,6 +91,23 @@ find_plotting_python() {
 need_tools() {
     need_program cmake cmake
     need_program ninja ninja-build
+    want_ccache
+}
+
+want_ccache() { # everything works without it
+    ! command -v ccache >/dev/null || return 0
+    refresh_apt
+    ! has_apt || [[ -z $(apt-cache show ccache 2>/dev/null) ]] || missing+=(ccache)
+}
+
+# Where ccache is, what two builds compile alike is compiled once. It keeps that under build/, unless the environment names
+# another place, or another launcher.
+use_ccache() {
+    command -v ccache >/dev/null || return 0
+    export CMAKE_C_COMPILER_LAUNCHER=${CMAKE_C_COMPILER_LAUNCHER-ccache}
+    export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
+    export CCACHE_DIR=${CCACHE_DIR-$root/build/ccache}
+    export CCACHE_DEPEND=1 CCACHE_NOHASHDIR=1 # nothing is preprocessed for its sake; the build's folder makes no difference
 }
 
 need_archivers() { # which the example unpack is compared with
