@@ -52,7 +52,7 @@ end_tests() {
     local result=0
     wait "$tests" || result=1
     tests=
-    report "$tested" test "$result" "$tests_start"
+    step_ended "$tested" test "$result" "$tests_start"
     count_tests "$(log_file "$tested-test")"
     summarize "$tested" "$tested_manner" "$tests_result"
 }
@@ -105,12 +105,12 @@ step() { # platform, name, command...
     watch "$running" "$platform: $name" "$log"
     wait "$running" || result=1
     running=
-    report "$platform" "$name" "$result" "$start"
+    step_ended "$platform" "$name" "$result" "$start"
     return "$result"
 }
 
 # Says how a step ended, and notes how long it took.
-report() { # platform, name, result, when it began
+step_ended() { # platform, name, result, when it began
     local seconds=$((SECONDS - $4)) log
     log=$(log_file "$1-$2")
     times+=("$1 $2 $seconds")
