@@ -123,7 +123,7 @@ public:
         fiber_frame* frame = nullptr;
         WEFT_TRY {
             frame = new (reinterpret_cast<void*>(place)) fiber_frame(allocator, memory);
-            return prepare(*frame, reinterpret_cast<void*>(lowest));
+            return prepare(*frame, {reinterpret_cast<void*>(lowest), memory.size});
         }
         WEFT_CATCH(...) {
             if (frame) frame->~fiber_frame();

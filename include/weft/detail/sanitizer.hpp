@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weft/detail/config.hpp>
+#include <weft/detail/exception_state.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -60,7 +61,7 @@ inline void written_by_assembly([[maybe_unused]] const void* first, [[maybe_unus
 #endif
 }
 
-/// As std::current_exception, whose result MemorySanitizer takes for uninitialized where the C++ runtime, as usual, is
+/// As std::current_exception, which is null for what is no C++ exception, and whose result MemorySanitizer takes for uninitialized where the C++ runtime, as usual, is
 /// not instrumented.
 inline std::exception_ptr exception_in_hand() noexcept {
     std::exception_ptr e = std::current_exception();
@@ -69,6 +70,23 @@ inline std::exception_ptr exception_in_hand() noexcept {
 #endif
     return e;
 }
+
+#if WEFT_EXCEPTIONS
+/// The same in a coroutine's unhandled_exception(). What is no C++ exception cannot be held, neither that of another
+/// language nor the end of the thread (pthread_exit, pthread_cancel): it goes on to whoever has resumed the coroutine.
+inline std::exception_ptr unhandled_in_hand() {
+    if (std::exception_ptr e = exception_in_hand()) return e;
+    struct uncounted { // libstdc++ counts what is thrown again, but does not when that is caught
+        unsigned int before = thread_exceptions().uncaught;
+        ~uncounted() { thread_exceptions().uncaught = before; }
+    } const afterwards;
+    throw;
+}
+#else
+inline std::exception_ptr unhandled_in_hand() noexcept {
+    return nullptr;
+}
+#endif
 
 /// What the sanitizers know of one fiber. Not initialized as a whole: the stores would be a tenth of making a fiber.
 struct sanitizer_fiber {
