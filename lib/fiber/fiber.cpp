@@ -84,8 +84,9 @@ void fail(detail::fiber_record& fiber) noexcept {
 #endif
 
 // The first function on a fiber's stack, which never returns. Where a body has ended, another one may follow, see
-// take_idle_fiber(); so nothing is to be taken for constant in here.
-void fiber_main(void* argument) noexcept {
+// take_idle_fiber(); so nothing is to be taken for constant in here. (UndefinedBehaviorSanitizer takes the handler of
+// abi::__forced_unwind, of which there is no object, for one of a null reference.)
+__attribute__((no_sanitize("null"))) void fiber_main(void* argument) noexcept {
     auto& fiber = *static_cast<detail::fiber_record*>(argument);
     for (;;) {
         advance(fiber.progress, detail::begun);
@@ -276,7 +277,7 @@ bool can_be_unwound(const fiber_record& fiber) noexcept {
         ~resumers_own() { thread_exceptions() = mine; }
     } const afterwards{thread_exceptions()};
     thread_exceptions() = std::exchange(fiber.details->exceptions, {});
-    throw;
+    throw_foreign_again();
 #else
     fatal("weft: an exception left a body, but weft was compiled without exceptions");
 #endif
