@@ -123,7 +123,7 @@ public:
         fiber_frame* frame = nullptr;
         WEFT_TRY {
             frame = new (reinterpret_cast<void*>(place)) fiber_frame(allocator, memory);
-            return prepare(*frame, reinterpret_cast<void*>(lowest));
+            return prepare(*frame, {reinterpret_cast<void*>(lowest), memory.size});
         }
         WEFT_CATCH(...) {
             if (frame) frame->~fiber_frame();
@@ -283,11 +283,12 @@ public:
 
     /// A suspended fiber is unwound (see forced_unwind) on its own stack, by this thread; an exception that its body
     /// throws instead has nowhere to go and is dropped. One that never ran is destroyed without running. Destroying
-    /// a running fiber ends the program.
+    /// a running fiber ends the program: at once, or on its own stack when the body comes to a suspension or to its end.
+    /// (So exit() may be called in the body of a fiber in static storage: that is left as it is.)
     ~fiber() { detail::destroy(*record_); }
 
     /// Runs the body until it suspends or ends. Costs about as much as an ordinary call or two.
-    /// \throws what leaves the body; fiber_error if the fiber is done, running or empty.
+    /// \throws what leaves the body, also if it is no C++ exception; fiber_error if the fiber is done, running or empty.
     WEFT_ALWAYS_INLINE void resume() { detail::resume(*record_); }
 
     /// Fetches into the cache what resume() touches first; does not wait for it. For a scheduler that knows a few turns

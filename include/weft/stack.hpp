@@ -37,7 +37,8 @@ concept stack_allocator = std::copy_constructible<A> && requires(A allocator) {
     allocator.deallocate(*static_cast<decltype(allocator.allocate())*>(nullptr));
 };
 
-/// No stack could be had: memory, address space or the kernel's limit on mappings is used up. what() names the limit.
+/// No stack could be had, or no memory for what is to be known of it: memory, address space, what may be locked or the
+/// kernel's limit on mappings is used up, or the system forbids it. what() says which, and names the limit.
 class WEFT_API stack_exhausted : public std::bad_alloc {
 public:
     explicit stack_exhausted(std::size_t bytes) noexcept; ///< reads errno
@@ -58,12 +59,15 @@ WEFT_API std::size_t default_stack_size() noexcept;
 /// The least size in bytes that a stack may be asked for.
 inline constexpr std::size_t minimum_stack_size = 4096;
 
-/// How the guard pages of this process are made. Decided once, at the first stack, by trying it out.
+/// How guard pages are made.
 enum class guard_method {
     install, ///< MADV_GUARD_INSTALL (Linux 6.13): costs no mapping, so vm.max_map_count does not limit the fibers
     protect, ///< mprotect(PROT_NONE): every stack costs two mappings
 };
-/// The one that was chosen.
+/// The way that this process prefers: tried out at the first stack, and again as long as that gives no answer. Where the
+/// kernel refuses to install a guard later, in locked memory (mlock, mlockall) or behind a filter of system calls, that
+/// stack's is protected instead. Under mlockall(MCL_FUTURE) pools lock the memory of all the stacks they map at once: of
+/// up to twice as many as are in use.
 WEFT_API guard_method guards() noexcept;
 
 /// A stack allocator: each stack is a mapping of its own with a guard page below. Costs two or three system calls each
@@ -101,7 +105,7 @@ public:
 
     /// \param size usable bytes of each stack, at least; up to a page more, as their tops are shifted by cache lines.
     /// \param retained how many idle stacks are kept at most.
-    /// \throws std::invalid_argument if guarded_stack refuses `size`.
+    /// \throws std::invalid_argument if guarded_stack refuses `size`; stack_exhausted if there is no memory for the pool.
     explicit stack_pool(std::size_t size = default_stack_size(), std::size_t retained = 1024);
     ~stack_pool();
     stack_pool(const stack_pool&) = delete;

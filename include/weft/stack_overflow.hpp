@@ -57,7 +57,8 @@ WEFT_API void report_stack_overflow();
 ///
 /// It is the stack that is measured. What a pool hands out again keeps the marks of the fibers before: the largest of
 /// them is what you see, which is what a size is chosen by. For one fiber alone give it a guarded_stack, or a
-/// stack_pool that retains none. Memory of malloc shares its pages with others.
+/// stack_pool that retains none. Memory of malloc shares its pages with others, and of memory that is locked (mlockall)
+/// every page counts as touched.
 /// \throws std::system_error if the system does not say.
 WEFT_API std::size_t stack_usage(fiber_ref fiber);
 

@@ -243,7 +243,7 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
                     co_await wait.get();
                 }
                 WEFT_CATCH(...) {
-                    request.failure = std::current_exception();
+                    request.failure = unhandled_in_hand();
                 }
                 continue;
             }

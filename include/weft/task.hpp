@@ -74,7 +74,7 @@ class task_promise : public task_promise_base {
 
 public:
     task<T> get_return_object() noexcept;
-    void unhandled_exception() noexcept { result_.template emplace<2>(std::current_exception()); }
+    void unhandled_exception() { result_.template emplace<2>(unhandled_in_hand()); }
 
     template <std::convertible_to<T> U>
     void return_value(U&& value) noexcept(std::is_nothrow_constructible_v<T, U>) {
@@ -102,7 +102,7 @@ template <>
 class task_promise<void> : public task_promise_base {
 public:
     task<void> get_return_object() noexcept;
-    void unhandled_exception() noexcept { failure_ = std::current_exception(); }
+    void unhandled_exception() { failure_ = unhandled_in_hand(); }
     void return_void() const noexcept {}
     void take() const {
         if (failure_) std::rethrow_exception(failure_);
@@ -230,7 +230,7 @@ public:
         sync_waiter get_return_object() noexcept {
             return sync_waiter{std::coroutine_handle<promise_type>::from_promise(*this)};
         }
-        std::suspend_never initial_suspend() const noexcept { return {}; }
+        std::suspend_always initial_suspend() const noexcept { return {}; }
         auto final_suspend() const noexcept {
             struct wake {
                 bool await_ready() const noexcept { return false; }
@@ -240,7 +240,7 @@ public:
             return wake{};
         }
         void return_void() const noexcept {}
-        void unhandled_exception() noexcept { failure_ = std::current_exception(); }
+        void unhandled_exception() { failure_ = unhandled_in_hand(); }
         std::exception_ptr failure() const noexcept { return failure_; }
         stop_provider* stop() const noexcept { return stop_; }
 
@@ -265,6 +265,8 @@ public:
             result.emplace(co_await static_cast<Operand&&>(operand));
     }
 
+    void start() const { handle_.resume(); }
+
     void rethrow_failure() const {
         if (const std::exception_ptr failure = handle_.promise().failure()) std::rethrow_exception(failure);
     }
@@ -286,6 +288,7 @@ auto sync_wait_stopped_by(stop_provider* stop, Awaitable&& awaitable)
     std::optional<stored> value;
     one_shot_event done;
     const auto waiter = sync_waiter::run<Awaitable&&>(done, stop, awaitable, value);
+    waiter.start();
     done.wait();
     waiter.rethrow_failure();
     if constexpr (std::is_reference_v<result>)

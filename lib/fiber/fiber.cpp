@@ -4,6 +4,7 @@
 
 #include "debugger.h"
 #include "idle_fibers.h"
+#include "leak_roots.h"
 #include "migration.h"
 #include "records.h"
 #include "stack_overflow.h"
@@ -11,6 +12,8 @@
 #include <weft/detail/throw_or_die.hpp>
 
 #include <array>
+#include <atomic>
+#include <cstdlib>
 #include <string>
 
 namespace {
@@ -46,6 +49,20 @@ namespace {
 // So that debugger.cpp is part of every program with fibers.
 WEFT_FOR_DEBUGGERS constinit const detail::debugger_layout* const for_debuggers = &weft_debugger_layout;
 
+constexpr const char* running_was_destroyed =
+    "weft: a running fiber was destroyed: destroy it from outside, after it has suspended or ended";
+
+// The body has ended: control is to go to the resumer, with no more questions.
+WEFT_ALWAYS_INLINE void end(detail::fiber_record& fiber) noexcept {
+    if (fiber.state != detail::plain) [[unlikely]] {
+        if (fiber.state & detail::abandoned) detail::fatal(running_was_destroyed);
+        open_block(fiber);
+        set_marks(fiber.context, detail::not_resumable); // one that was unwound may have more
+        fiber.state &= detail::threw;
+    }
+    advance(fiber.progress, detail::ended);
+}
+
 #if WEFT_EXCEPTIONS
 // In a handler: this is what leaves the body.
 void fail(detail::fiber_record& fiber) noexcept {
@@ -53,11 +70,23 @@ void fail(detail::fiber_record& fiber) noexcept {
     fiber.state |= detail::threw;
     fiber.progress |= detail::failed;
 }
+
+// In a handler of what no exception_ptr can hold, an exception of another language or the end of the thread: it stays in
+// hand, and so it gets to the resumer, see rethrow_foreign(). The handler is never left, so this stack has had its last
+// body.
+[[gnu::noinline, gnu::cold]] void fail_with_foreign(detail::fiber_record& fiber) noexcept {
+    fiber.progress |= detail::own_stack;
+    end(fiber);
+    detail::departure{}.to_resumer(fiber.details->sanitizer, true);
+    detail::switch_to_resumer_for_good(fiber.context);
+    detail::fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
+}
 #endif
 
 // The first function on a fiber's stack, which never returns. Where a body has ended, another one may follow, see
-// take_idle_fiber(); so nothing is to be taken for constant in here.
-void fiber_main(void* argument) noexcept {
+// take_idle_fiber(); so nothing is to be taken for constant in here. (UndefinedBehaviorSanitizer takes the handler of
+// abi::__forced_unwind, of which there is no object, for one of a null reference.)
+__attribute__((no_sanitize("null"))) void fiber_main(void* argument) noexcept {
     auto& fiber = *static_cast<detail::fiber_record*>(argument);
     for (;;) {
         advance(fiber.progress, detail::begun);
@@ -68,18 +97,22 @@ void fiber_main(void* argument) noexcept {
             fiber.details->operations->run(fiber);
         } catch (const forced_unwind& unwind) {
             if (!unwind.unwinds(fiber)) fail(fiber); // of an outer fiber: on to our resumer
+#    if defined(__GLIBCXX__)
+        } catch (const abi::__forced_unwind&) { // by pthread_exit or pthread_cancel; no handler of it may be left
+            if (fiber.state & detail::unwinding)
+                detail::fatal("weft: a thread was ended (pthread_exit, pthread_cancel) in the body of a fiber that it was "
+                              "destroying: end it outside, or disable its cancellation meanwhile");
+            fail(fiber);
+            fail_with_foreign(fiber);
+#    endif
         } catch (...) {
             fail(fiber);
+            if (!fiber.details->failure && !(fiber.state & detail::unwinding)) fail_with_foreign(fiber);
         }
 #else
         fiber.details->operations->run(fiber);
 #endif
-        if (fiber.state != detail::plain) [[unlikely]] {
-            open_block(fiber);
-            set_marks(fiber.context, detail::not_resumable); // one that was unwound may have more
-            fiber.state &= detail::threw;
-        }
-        advance(fiber.progress, detail::ended);
+        end(fiber);
         detail::departure{}.to_resumer(fiber.details->sanitizer, true);
         detail::switch_to_resumer_for_good(fiber.context);
         if (fiber.progress & detail::ended) [[unlikely]]
@@ -108,11 +141,12 @@ constinit const fiber_record no_fiber = [] {
 }();
 
 // Nor inlined by the linker into a body, which may have switched: it asks for a thread_local address.
-[[gnu::noinline]] fiber_record& prepare(fiber_details& details, const void* lowest) {
-    const auto size = reinterpret_cast<std::uintptr_t>(&details) - reinterpret_cast<std::uintptr_t>(lowest);
+[[gnu::noinline]] fiber_record& prepare(fiber_details& details, stack_bounds memory) {
+    const auto size = reinterpret_cast<std::uintptr_t>(&details) - reinterpret_cast<std::uintptr_t>(memory.lowest);
     fiber_record& fiber = *new (allocate_record()) fiber_record;
     fiber.details = &details;
-    details.sanitizer.create(lowest, size);
+    details.sanitizer.create(memory.lowest, size);
+    add_leak_root(memory.lowest, memory.size);
     make_control_block(fiber.context, &details, size, &fiber_main, &fiber);
     if constexpr (seals_blocks) seal_block(fiber);
     return fiber;
@@ -140,9 +174,14 @@ void leave_fp(fiber_record& fiber) noexcept {
     }
 }
 
+// The process has begun to end: exit() destroys what is in static storage.
+constinit std::atomic<bool> exiting{false};
+
 // From now on weft knows this thread's exceptions, and the thread's overflows are reported, if any are.
 void get_to_know(thread_state& thread) noexcept {
     if (thread.at_rest != not_asked_for.data()) return;
+    // exit() goes backwards: so this is known before anything is destroyed that was there before the first resume.
+    [[maybe_unused]] static const int registered = std::atexit([] { exiting.store(true, std::memory_order_relaxed); });
     watch_this_thread();
     const bool rests = thread.asked == thread.at_rest;
     thread.at_rest = rest_of(thread_exceptions());
@@ -228,9 +267,27 @@ bool can_be_unwound(const fiber_record& fiber) noexcept {
     return f == nullptr;
 }
 
+// What left its body is no C++ exception. To raise it again is all that the C++ runtime can do with it: `throw;`, as if
+// in the handler it was caught in. An exception of another language is raised anew; the end of the thread goes on with
+// this stack's frames.
+[[noreturn, gnu::noinline, gnu::cold]] void rethrow_foreign([[maybe_unused]] fiber_record& fiber) {
+#if WEFT_EXCEPTIONS
+    struct resumers_own {
+        exception_state mine;
+        ~resumers_own() { thread_exceptions() = mine; }
+    } const afterwards{thread_exceptions()};
+    thread_exceptions() = std::exchange(fiber.details->exceptions, {});
+    throw_foreign_again();
+#else
+    fatal("weft: an exception left a body, but weft was compiled without exceptions");
+#endif
+}
+
 // If it is done and has thrown.
 void rethrow_failure(fiber_record& fiber) {
-    if (fiber.state & threw) std::rethrow_exception(std::exchange(fiber.details->failure, nullptr));
+    if (!(fiber.state & threw)) return;
+    if (!fiber.details->failure) rethrow_foreign(fiber);
+    std::rethrow_exception(std::exchange(fiber.details->failure, nullptr));
 }
 
 // Runs one that is plain, in `outer`, where nobody is handling an exception.
@@ -290,10 +347,12 @@ namespace {
 void came_back_with_care(fiber_record& fiber) {
     if (!(fiber.progress & ended)) return came_back_suspended(fiber);
     if (fiber.progress & own_fp) leave_fp(fiber);
+    fiber.details->exceptions = std::exchange(exceptions_of(this_thread()), {}); // none, but for rethrow_foreign()
     rethrow_failure(fiber);
 }
 
 void check_suspend(fiber_record& fiber) {
+    if (fiber.state & abandoned) fatal(running_was_destroyed);
     if (waits(fiber) || fiber.progress & ended || fiber.state & set_aside)
         throw_or_die(fiber_error("weft: suspend() of a fiber that is not running: only the fiber itself, or one it has "
                                  "resumed, can suspend it"));
@@ -308,10 +367,29 @@ void check_suspend(fiber_record& fiber) {
 }
 
 namespace {
+// Does its body run on this thread, or wait for a fiber that it has resumed, or as a fiber_context?
+bool runs_here(const fiber_record& fiber) noexcept {
+    const fiber_record* f = running_fiber(this_thread());
+    while (f && f != &fiber) f = f->details->outer;
+    return f || fiber.state & set_aside;
+}
+
+// A fiber that runs is destroyed. When that is done on its own stack it may be by exit(), called in the body, which
+// destroys what is in static storage or the thread's: the body does not go on then, and neither is it unwound. If it does
+// go on, this was an error, which is told when it comes to a suspension or to its end. On other stacks it is told now,
+// unless the process is known to end.
+void abandon(fiber_record& fiber) noexcept {
+    if (runs_here(fiber)) {
+        open_block(fiber);
+        fiber.state |= abandoned;
+        set_marks(fiber.context, all_marks);
+    } else if (!exiting.load(std::memory_order_relaxed)) {
+        fatal(running_was_destroyed);
+    }
+}
+
 // Of a fiber that has not run to its end: ends it.
 void end_early(fiber_record& fiber) noexcept {
-    if (!waits(fiber))
-        fatal("weft: a running fiber was destroyed: destroy it from outside, after it has suspended or ended");
     if (!(fiber.progress & begun)) return fiber.details->operations->destroy_body(fiber);
     if (!can_be_unwound(fiber))
         fatal("weft: a suspended fiber was destroyed that cannot be unwound: its body, one that it waits for or "
@@ -322,9 +400,14 @@ void end_early(fiber_record& fiber) noexcept {
 } // namespace
 
 void WEFT_CONTEXT_ABI::destroy_with_care(fiber_record& fiber) noexcept {
-    if (!(fiber.progress & ended)) end_early(fiber);
+    if (!(fiber.progress & ended)) {
+        if (!waits(fiber)) return abandon(fiber);
+        end_early(fiber);
+    }
     fiber.details->failure = nullptr; // an exception's destructor may do anything, switch to another thread, too
     if (!(fiber.progress & own_stack)) return keep_idle_fiber(fiber);
+    const stack_bounds memory = fiber.details->operations->memory(fiber);
+    remove_leak_root(memory.lowest, memory.size);
     fiber.details->sanitizer.destroy();
     fiber.details->operations->release(fiber);
     free_record(fiber);

@@ -4,6 +4,7 @@
 
 #include "../stack/stack_keeper.h"
 #include "../stack/thread_cache.h"
+#include "leak_roots.h"
 #include "records.h"
 
 #include <weft/fiber.hpp>
@@ -24,6 +25,8 @@ constexpr bool keeps_any =
 constinit thread_local thread_cache<fiber_record> mine{};
 
 void discard(fiber_record& fiber) noexcept {
+    const stack_bounds memory = idle_fiber_frame::memory(fiber);
+    remove_leak_root(memory.lowest, memory.size);
     fiber.details->sanitizer.destroy();
     idle_fiber_frame::release(fiber);
     free_record(fiber);

@@ -1,12 +1,29 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
+#include <weft/detail/throw_or_die.hpp>
 #include <weft/stack.hpp>
 
+#include <cerrno>
 #include <cstddef>
+#include <new>
 #include <vector>
 
 namespace weft {
+
+/// std::allocator for what is written down about stacks: where it has no memory, no stack can be had.
+template <class T>
+struct account_allocator {
+    using value_type = T;
+
+    T* allocate(std::size_t count) {
+        if (void* const memory = ::operator new(count * sizeof(T), std::nothrow)) return static_cast<T*>(memory);
+        errno = ENOMEM;
+        detail::throw_or_die(stack_exhausted(count * sizeof(T)));
+    }
+    void deallocate(T* memory, std::size_t) noexcept { ::operator delete(memory); }
+    friend bool operator==(const account_allocator&, const account_allocator&) noexcept = default;
+};
 
 /// Stacks of one size, side by side in a few large mappings, so that a million of them is no million mappings. Not
 /// thread-safe.
@@ -21,7 +38,7 @@ public:
     arenas(const arenas&) = delete;
     arenas& operator=(const arenas&) = delete;
 
-    /// A stack with its guard. \throws stack_exhausted, std::bad_alloc
+    /// A stack with its guard. \throws stack_exhausted
     stack allocate();
     /// Its memory goes back to the system, its address space stays here.
     void deallocate(const stack& s) noexcept;
@@ -36,6 +53,11 @@ private:
         std::size_t in_use;
     };
 
+    struct closed_slot {
+        std::byte* lowest;
+        guard_method how; // see close()
+    };
+
     arena& arena_of(const void* address) noexcept;
     void grow();
     stack stack_in(std::byte* slot) const noexcept;
@@ -43,8 +65,9 @@ private:
 
     std::size_t size_; // usable bytes, the colour's included
     std::size_t slot_; // bytes from one stack to the next: the guard, then size_
-    std::vector<arena> arenas_;      // by address
-    std::vector<std::byte*> closed_; // slots that were in use; room for all, so that giving one back needs no memory
+    std::vector<arena, account_allocator<arena>> arenas_; // by address
+    // Slots that were in use; room for all, so that giving one back needs no memory.
+    std::vector<closed_slot, account_allocator<closed_slot>> closed_;
     std::byte* growing_ = nullptr;  // the arena whose slots have not all been begun
 };
 

@@ -8,6 +8,7 @@
 #include <weft/stack.hpp>
 
 #include <array>
+#include <cerrno>
 #include <mutex>
 #include <new>
 
@@ -88,8 +89,12 @@ constinit std::mutex stack_pool::state::list_mutex;
 constinit stack_pool::state* stack_pool::state::list = nullptr;
 
 stack_pool::state::state(std::size_t size, std::size_t retained_stacks) : source{size}, retained{retained_stacks} {
-    static const int registered = ::pthread_atfork(&lock_all, &unlock_all, &unlock_all);
-    if (registered != 0) detail::throw_or_die(std::bad_alloc{});
+    static const bool registered = [] { // or tried again by the next one
+        errno = ::pthread_atfork(&lock_all, &unlock_all, &unlock_all);
+        if (errno != 0) detail::throw_or_die(stack_exhausted(sizeof(state)));
+        return true;
+    }();
+    static_cast<void>(registered);
     const std::lock_guard lock{list_mutex};
     next_pool = list;
     list = this;
@@ -180,7 +185,11 @@ void stack_pool::state::empty_magazine() noexcept {
         stack_pool::state::deallocate_beyond_magazine(s);
 }
 
-stack_pool::stack_pool(std::size_t size, std::size_t retained) : state_{new state{size, retained}} {}
+stack_pool::stack_pool(std::size_t size, std::size_t retained) : state_{new (std::nothrow) state{size, retained}} {
+    if (state_) return;
+    errno = ENOMEM;
+    detail::throw_or_die(stack_exhausted(sizeof(state)));
+}
 
 stack_pool::~stack_pool() {
     delete state_;
@@ -214,7 +223,8 @@ std::size_t stack_pool::idle() const noexcept {
 
 stack_pool& stack_pool::process() {
     // Never destroyed: fibers in static storage may give their stacks back after every destructor of this file has run.
-    static stack_pool& pool = *new stack_pool;
+    alignas(stack_pool) static std::byte room[sizeof(stack_pool)];
+    static stack_pool& pool = *new (room) stack_pool;
     return pool;
 }
 

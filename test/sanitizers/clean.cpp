@@ -6,6 +6,7 @@
 #include "jumps.hpp"
 
 #include <weft/fiber.hpp>
+#include <weft/fiber_context.hpp>
 #include <weft/generator.hpp>
 #include <weft/migration.hpp>
 #include <weft/stackful.hpp>
@@ -228,6 +229,61 @@ void memory_of_abandoned_contexts() {
     }
 }
 
+// What waits when the program ends, and can be reached: what it owns is not lost. On each kind of stack.
+struct all_that_waits {
+    weft::fiber pooled, mapped, of_malloc, holds, captures, outer;
+    weft::generator<int> numbers{[](auto& out) {
+        int* const memory = new int[100];
+        for (int i = 0;; ++i) out.yield(i + memory[99]);
+    }};
+    weft::fiber_context context;
+};
+all_that_waits* reachable;
+
+struct malloced_stacks {
+    weft::stack allocate() const {
+        constexpr std::size_t size = 128 * 1024;
+        return {size, static_cast<std::byte*>(std::aligned_alloc(64, size)) + size};
+    }
+    void deallocate(const weft::stack& s) const { std::free(static_cast<std::byte*>(s.sp) - s.size); }
+};
+
+[[gnu::noinline]] void owns_and_waits(weft::fiber_ref self) {
+    int* volatile memory = new int[100];
+    self.suspend();
+    delete[] memory;
+}
+
+void wait_to_the_end() {
+    reachable = new all_that_waits;
+    reachable->pooled = weft::fiber{owns_and_waits};
+    reachable->mapped = weft::fiber{std::allocator_arg, weft::guarded_stack{64 * 1024}, owns_and_waits};
+    reachable->of_malloc = weft::fiber{std::allocator_arg, malloced_stacks{}, owns_and_waits};
+    reachable->holds = weft::fiber{[](weft::fiber_ref self) {
+        try {
+            throw std::array<int, 1000>{};
+        } catch (const std::array<int, 1000>&) {
+            self.suspend();
+        }
+    }};
+    reachable->captures = weft::fiber{[memory = std::make_unique<int>(1)](weft::fiber_ref self) { self.suspend(); }};
+    reachable->outer = weft::fiber{[](weft::fiber_ref self) {
+        weft::fiber inner{[self] { owns_and_waits(self); }};
+        inner.resume();
+    }};
+    for (weft::fiber* f : {&reachable->pooled, &reachable->mapped, &reachable->of_malloc, &reachable->holds,
+                           &reachable->captures, &reachable->outer})
+        f->resume();
+    static_cast<void>(reachable->numbers.begin());
+    reachable->context = weft::fiber_context{[](weft::fiber_context&& caller) {
+        int* volatile memory = new int[100];
+        caller = std::move(caller).resume();
+        delete[] memory;
+        return std::move(caller);
+    }};
+    reachable->context = std::move(reachable->context).resume();
+}
+
 } // namespace
 
 int main() {
@@ -240,4 +296,5 @@ int main() {
     handed_from_thread_to_thread();
     bare_contexts();
     memory_of_abandoned_contexts();
+    wait_to_the_end();
 }

@@ -22,6 +22,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <fstream>
 #include <iterator>
 #include <limits>
@@ -32,6 +33,7 @@
 #include <string>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <sys/mman.h>
@@ -413,24 +415,29 @@ BOOST_AUTO_TEST_CASE(installed_guards_cost_no_mappings) {
     for (const stack& s : stacks) g.deallocate(s);
 }
 
-// From here on this process and what it becomes get `answer` (0 or an errno) for MADV_GUARD_INSTALL, and no guard.
-bool forbid_installed_guards(unsigned int answer) {
+// From here on this process and what it becomes get `answer` (0 or an errno) for this system call, if its third argument
+// is one of the two, and nothing is done.
+bool forbid(unsigned int call, unsigned int third, unsigned int or_third, unsigned int answer) {
     sock_filter program[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_madvise, 0, 3),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, call, 0, 4),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, args[2])),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, guard_install, 0, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, third, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, or_third, 0, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | answer),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
     };
     const sock_fprog filter{static_cast<unsigned short>(std::size(program)), program};
     return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
 }
+bool forbid_installed_guards(unsigned int answer) {
+    return forbid(SYS_madvise, guard_install, guard_install, answer);
+}
+constexpr int no_filters = 77;
 
 // All tests of this file again, in a process whose kernel is too old (EINVAL), or only pretends (0).
 BOOST_AUTO_TEST_CASE(all_of_this_holds_with_protected_guards) {
     if (weft::guards() != weft::guard_method::install) return; // then it is what the other tests have tested
-    constexpr int no_filters = 77;
     for (const int answer : {EINVAL, 0}) {
         const auto end = in_child([=] {
             if (!forbid_installed_guards(static_cast<unsigned int>(answer))) return no_filters;
@@ -450,6 +457,228 @@ BOOST_AUTO_TEST_CASE(all_of_this_holds_with_protected_guards) {
 
 BOOST_AUTO_TEST_CASE(a_kernel_that_only_pretends_is_not_trusted) {
     if (std::getenv("WEFT_TEST_PROTECTED")) BOOST_TEST((weft::guards() == weft::guard_method::protect));
+}
+
+// By MADV_DONTNEED_LOCKED, of Linux 5.18; emulators answer 0 and do nothing.
+bool locked_memory_can_be_dropped() {
+    constexpr int dontneed_locked = 24;
+    const std::size_t page = weft::page_size();
+    auto* const memory = static_cast<std::byte*>(
+        ::mmap(nullptr, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    touch(memory);
+    const bool dropped = ::mlock(memory, page) == 0 && ::madvise(memory, page, dontneed_locked) == 0 &&
+                         *static_cast<volatile std::byte*>(memory) == std::byte{0};
+    ::munmap(memory, page);
+    return dropped;
+}
+
+// Stacks, in use and used before, whose guards were made when the kernel gave other answers.
+class mixed_stacks {
+public:
+    mixed_stacks() {
+        take(20);
+        give_back(10);
+    }
+
+    /// Does the kernel say that the guards fault, and that every byte is there and, at first, empty?
+    bool sound() {
+        for (const stack& s : in_use_)
+            if (!faults(lowest(s) - weft::page_size()) || !faults(lowest(s) - 1) || faults(lowest(s))) return false;
+        for (std::byte* const memory : own_)
+            if (!faults(memory - 1)) return false;
+        return clean_;
+    }
+    void take(std::size_t count) {
+        for (; count != 0; --count) {
+            in_use_.push_back(pool_.allocate());
+            clean_ &= !empties_ || std::all_of(lowest(in_use_.back()), static_cast<std::byte*>(in_use_.back().sp),
+                                               [](std::byte b) { return b == std::byte{0}; });
+            std::fill(lowest(in_use_.back()), static_cast<std::byte*>(in_use_.back().sp), std::byte{1});
+            own_.push_back(lowest(guarded_.allocate()));
+        }
+    }
+    /// From both ends.
+    void give_back(std::size_t count) {
+        for (; count != 0; --count) {
+            const auto which = count % 2 ? in_use_.begin() : in_use_.end() - 1;
+            pool_.deallocate(*which);
+            closed_.push_back(lowest(*which));
+            in_use_.erase(which);
+        }
+        for (const std::byte* memory : closed_) clean_ &= faults(memory);
+        closed_.clear();
+    }
+    std::size_t in_use() const { return in_use_.size(); }
+
+private:
+    bool faults(const void* address) const {
+        char byte;
+        const bool refused = ::write(ends_[1], address, 1) == -1 && errno == EFAULT;
+        return refused || ::read(ends_[0], &byte, 1) != 1;
+    }
+
+    stack_pool pool_{16 * 1024, 0};
+    guarded_stack guarded_{16 * 1024};
+    std::vector<stack> in_use_;
+    std::vector<std::byte*> own_, closed_;
+    bool clean_ = true;
+    bool empties_ = locked_memory_can_be_dropped();
+    int ends_[2] = {-1, -1};
+    [[maybe_unused]] int piped_ = ::pipe(ends_);
+};
+
+BOOST_AUTO_TEST_CASE(memory_that_is_locked_has_guards_too) {
+    constexpr int not_allowed = 77;
+    const auto end = in_child([] {
+        mixed_stacks stacks;
+        if (::mlockall(MCL_CURRENT | MCL_FUTURE) != 0) return not_allowed;
+        for (int round = 0; round < 3; ++round) {
+            if (!stacks.sound()) return 1 + 10 * round;
+            stacks.give_back(5); // what was made unlocked
+            stacks.take(300);
+            if (!stacks.sound()) return 2 + 10 * round;
+            stacks.give_back(250);
+            stacks.take(150);
+            if (!stacks.sound()) return 3 + 10 * round;
+            if (round == 0) ::munlockall();
+            if (round == 1) ::mlockall(MCL_CURRENT); // this time what there is alone
+        }
+        weft::fiber f{[](weft::fiber_ref self) { self.suspend(); }};
+        f.resume();
+        return stacks.in_use() == 10 + 3 * 195 ? 0 : 4;
+    });
+    if (end.code != not_allowed) BOOST_TEST(end.code == 0, end);
+}
+
+// In a process that locks whatever it maps from its first stack on: that is no property of the kernel.
+BOOST_AUTO_TEST_CASE(a_process_that_locks_its_memory_learns_what_the_kernel_can_do) {
+    if (!std::getenv("WEFT_TEST_LOCKED")) {
+        const bool installed = weft::guards() == weft::guard_method::install;
+        const auto end = in_child([=] {
+            ::setenv("WEFT_TEST_LOCKED", installed ? "install" : "protect", 1);
+            ::dup2(STDERR_FILENO, STDOUT_FILENO);
+            ::execl("/proc/self/exe", "unit_stack", "--color_output=no",
+                    "--run_test=guard_pages/a_process_that_locks_its_memory_learns_what_the_kernel_can_do",
+                    static_cast<char*>(nullptr));
+            return 126;
+        });
+        if (!emulated()) BOOST_TEST(end.code == 0, end);
+        return;
+    }
+    if (::mlockall(MCL_FUTURE) != 0) return;
+    BOOST_TEST((weft::guards() == weft::guard_method::install) == !std::strcmp(std::getenv("WEFT_TEST_LOCKED"), "install"));
+    mixed_stacks stacks;
+    BOOST_TEST(stacks.sound());
+}
+
+// How much may be locked is a limit of its own.
+BOOST_AUTO_TEST_CASE(as_many_stacks_are_locked_as_may_be) {
+    constexpr int not_allowed = 77;
+    const auto end = in_child([] {
+        const rlimit limit{8 * 1024 * 1024, 8 * 1024 * 1024};
+        if (::setrlimit(RLIMIT_MEMLOCK, &limit) != 0 || ::mlockall(MCL_FUTURE) != 0) return not_allowed;
+        if (::geteuid() == 0 && (::setgid(65534) != 0 || ::setuid(65534) != 0)) return not_allowed; // whom no limit binds
+        std::size_t count = 0;
+        std::string said;
+        stack_pool pool{64 * 1024};
+        try {
+            for (; count < 1000; ++count) static_cast<void>(pool.allocate());
+        } catch (const weft::stack_exhausted& e) {
+            said = e.what();
+        }
+        std::fprintf(stderr, "%zu stacks; %s\n", count, said.c_str());
+        if (count == 1000) return not_allowed; // an emulator
+        return count >= 40 && contains(said, "mlockall") && contains(said, "ulimit -l") ? 0 : 1;
+    });
+    if (end.code != not_allowed) BOOST_TEST(end.code == 0, end);
+}
+
+// What the kernel allowed a moment ago a filter may forbid.
+BOOST_AUTO_TEST_CASE(a_filter_that_comes_later) {
+    if (weft::guards() != weft::guard_method::install) return;
+    for (const int answer : {EPERM, ENOSYS, EINVAL, ENOMEM})
+        for (const bool also_removal : {false, true}) {
+            const auto end = in_child([=] {
+                mixed_stacks stacks;
+                const int remove = guard_install + 1;
+                if (!forbid(SYS_madvise, guard_install, also_removal ? remove : guard_install,
+                            static_cast<unsigned int>(answer)))
+                    return no_filters;
+                if (!stacks.sound()) return 1;
+                stacks.take(100);
+                if (!stacks.sound()) return 2;
+                stacks.give_back(60);
+                stacks.take(100);
+                if (!stacks.sound()) return 3;
+                weft::fiber f{[](weft::fiber_ref self) { self.suspend(); }};
+                f.resume();
+                return 0;
+            });
+            BOOST_TEST_CONTEXT("madvise answers " << answer) BOOST_TEST((end.code == 0 || end.code == no_filters), end);
+        }
+}
+
+// Where no way is left there is no stack, rather than one without its guard.
+BOOST_AUTO_TEST_CASE(no_guard_no_stack) {
+    const auto end = in_child([] {
+        stack_pool pool{16 * 1024};
+        const guarded_stack own{16 * 1024};
+        if (!forbid(SYS_madvise, guard_install, guard_install, EPERM) || !forbid(SYS_mprotect, PROT_NONE, PROT_NONE, EPERM))
+            return no_filters;
+        int refused = 0;
+        for (int n = 0; n < 3; ++n)
+            for (const bool pooled : {false, true}) try {
+                    static_cast<void>(pooled ? pool.allocate() : own.allocate());
+                } catch (const weft::stack_exhausted& e) {
+                    refused += contains(e.what(), "forbids");
+                }
+        return refused == 6 && pool.idle() == 0 ? 0 : 1;
+    });
+    BOOST_TEST((end.code == 0 || end.code == no_filters), end);
+}
+
+// The way to make guards is found out with no descriptor free, in a process that has not made one yet.
+BOOST_AUTO_TEST_CASE(no_descriptor_is_free) {
+    if (!std::getenv("WEFT_TEST_DESCRIPTORS")) {
+        const bool installed = weft::guards() == weft::guard_method::install;
+        const auto end = in_child([=] {
+            ::setenv("WEFT_TEST_DESCRIPTORS", installed ? "install" : "protect", 1);
+            ::dup2(STDERR_FILENO, STDOUT_FILENO);
+            ::execl("/proc/self/exe", "unit_stack", "--color_output=no", "--run_test=guard_pages/no_descriptor_is_free",
+                    static_cast<char*>(nullptr));
+            return 126;
+        });
+        if (!emulated()) BOOST_TEST(end.code == 0, end);
+        return;
+    }
+    const rlimit few{16, 16};
+    BOOST_REQUIRE(::setrlimit(RLIMIT_NOFILE, &few) == 0);
+    while (::dup(STDERR_FILENO) != -1) {}
+    BOOST_TEST((weft::guards() == weft::guard_method::install) ==
+               !std::strcmp(std::getenv("WEFT_TEST_DESCRIPTORS"), "install"));
+}
+
+// Nor is it taken for known when the question is forbidden.
+BOOST_AUTO_TEST_CASE(a_question_that_is_forbidden_is_asked_again) {
+    if (!std::getenv("WEFT_TEST_QUESTION")) {
+        const auto end = in_child([=] {
+            ::setenv("WEFT_TEST_QUESTION", "1", 1);
+            ::dup2(STDERR_FILENO, STDOUT_FILENO);
+            ::execl("/proc/self/exe", "unit_stack", "--color_output=no",
+                    "--run_test=guard_pages/a_question_that_is_forbidden_is_asked_again", static_cast<char*>(nullptr));
+            return 126;
+        });
+        if (!emulated()) BOOST_TEST(end.code == 0, end);
+        return;
+    }
+    rlimit all{};
+    BOOST_REQUIRE(::getrlimit(RLIMIT_AS, &all) == 0);
+    const rlimit none{4096, all.rlim_max};
+    BOOST_REQUIRE(::setrlimit(RLIMIT_AS, &none) == 0); // no page to try it on
+    const weft::guard_method for_now = weft::guards();
+    BOOST_REQUIRE(::setrlimit(RLIMIT_AS, &all) == 0);
+    BOOST_TEST((for_now == weft::guard_method::protect));
+    BOOST_TEST((weft::guards() == weft::guard_method::install) == kernel_installs_guards());
 }
 #endif
 
@@ -572,6 +801,44 @@ BOOST_AUTO_TEST_CASE(a_pool_uses_what_address_space_there_is) {
             for (const stack& s : stacks) pool.deallocate(s);
             stacks.clear();
             pool.trim();
+        }
+        return 0;
+    });
+    if (end.code != no_limit) BOOST_TEST(end.code == 0, end);
+}
+
+// The heap, too: whatever it is that a fiber is made of, its lack is told in the same way.
+BOOST_AUTO_TEST_CASE(no_memory_is_left) {
+    constexpr int no_limit = 77;
+    const auto end = in_child([] {
+        struct cell {
+            cell* next;
+        };
+        for (const bool used_before : {false, true}) {
+            if (used_before) weft::fiber{[] {}}.resume();
+            const std::size_t pages = mapped_by_this_process();
+            const rlimit limit{pages * weft::page_size(), RLIM_INFINITY};
+            rlimit now{};
+            if (!pages || ::setrlimit(RLIMIT_AS, &limit) != 0 || ::getrlimit(RLIMIT_AS, &now) != 0 ||
+                now.rlim_cur != limit.rlim_cur)
+                return no_limit;
+            cell* all = nullptr;
+            for (std::size_t size = 4096; size >= sizeof(cell); size /= 2)
+                while (void* const memory = std::malloc(size)) all = new (memory) cell{all};
+            std::array<std::string, 2> said;
+            said[0] = complaint([&] {
+                weft::fiber fibers[40];
+                for (weft::fiber& f : fibers) f = weft::fiber{[] {}};
+            });
+            said[1] = complaint([] { stack_pool pool; });
+            while (all) std::free(std::exchange(all, all->next));
+            const rlimit enough{RLIM_INFINITY, RLIM_INFINITY};
+            ::setrlimit(RLIMIT_AS, &enough);
+            for (const std::string& each : said) std::fprintf(stderr, "%s\n", each.c_str());
+            if (!names_the_limits(said[0]) || !names_the_limits(said[1])) return 1 + used_before;
+            int ran = 0;
+            weft::fiber{[&] { ++ran; }}.resume();
+            if (ran != 1) return 3;
         }
         return 0;
     });

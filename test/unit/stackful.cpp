@@ -2,7 +2,9 @@
 
 #include "allocations.hpp"
 #include "awaiters.hpp"
+#include "child.hpp"
 #include "coroutine_types.hpp"
+#include "foreign.hpp"
 #include "matrix.hpp"
 
 #include <weft/generator.hpp>
@@ -11,9 +13,16 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <coroutine>
+#include <csignal>
 #include <stdexcept>
 #include <string>
 #include <typeinfo>
+
+#include <pthread.h>
+
+using weft_test::lets_foreign_out;
+using weft_test::raise_foreign;
 
 namespace {
 
@@ -909,6 +918,17 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(exceptions)
 
+struct raises_on_resumption {
+    bool await_ready() const noexcept { return true; }
+    void await_suspend(std::coroutine_handle<>) const noexcept {}
+    void await_resume() const { raise_foreign(); }
+};
+struct raises_on_suspension {
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<>) const { raise_foreign(); }
+    void await_resume() const noexcept {}
+};
+
 BOOST_AUTO_TEST_CASE(a_body_awaits_in_a_catch_block_and_rethrows_its_own) {
     stage s;
     const auto body = [&s](int mine) {
@@ -961,6 +981,69 @@ BOOST_AUTO_TEST_CASE(a_destructor_awaits_while_an_exception_passes) {
     finish(s, result.done);
     BOOST_TEST(result.value.value() == 5);
 }
+
+// What is no C++ exception goes on to whoever has resumed the coroutine, a body's and any other's.
+BOOST_AUTO_TEST_CASE(another_languages) {
+    BOOST_TEST(lets_foreign_out([] {
+        weft::task<int> t = weft::stackful([](auto&) -> int { raise_foreign(); });
+        weft::sync_wait(t);
+    }));
+    BOOST_TEST(lets_foreign_out([] {
+        weft::task<> t = weft::stackful([](auto& co) { co.await([]() -> weft::task<> { raise_foreign(); co_return; }()); });
+        weft::sync_wait(t);
+    }));
+    BOOST_TEST(lets_foreign_out([] {
+        const auto inner = []() -> weft::task<int> { raise_foreign(); co_return 1; };
+        const auto outer = [&]() -> weft::task<int> { co_return co_await inner(); };
+        weft::sync_wait(outer());
+    }));
+    BOOST_TEST(lets_foreign_out([] { weft::sync_wait(raises_on_resumption{}); }));
+    int sum = 0;
+    BOOST_TEST(lets_foreign_out([&] {
+        for (int v : weft::generator<int>{[](auto& out) {
+                 out.yield(1);
+                 raise_foreign();
+             }})
+            sum += v;
+    }));
+    BOOST_TEST(sum == 1);
+}
+
+BOOST_AUTO_TEST_CASE(another_languages_out_of_await_suspend_is_told) {
+    const auto end = weft_test::in_child([] {
+        weft::task<> t = weft::stackful([](auto& co) { co.await(raises_on_suspension{}); });
+        weft::sync_wait(t);
+        return 0;
+    });
+    BOOST_TEST(end.signal == SIGABRT, end);
+    BOOST_TEST(end.said.starts_with("weft: what is no C++ exception"), end);
+}
+
+#if defined(__GLIBC__) && defined(__GLIBCXX__)
+BOOST_AUTO_TEST_CASE(the_end_of_the_thread_unwinds_the_body_and_what_waits_for_it) {
+    static int alive;
+    struct counted {
+        counted() { ++alive; }
+        ~counted() { --alive; }
+    };
+    pthread_t thread;
+    const auto run = [](void*) -> void* {
+        const counted of_the_thread;
+        weft::task<> t = weft::stackful([](auto& co) {
+            const counted of_the_body;
+            co.await(std::suspend_never{});
+            ::pthread_exit(&alive);
+        });
+        weft::sync_wait(t);
+        return nullptr;
+    };
+    BOOST_REQUIRE(::pthread_create(&thread, nullptr, run, nullptr) == 0);
+    void* left = nullptr;
+    ::pthread_join(thread, &left);
+    BOOST_TEST(left == &alive);
+    BOOST_TEST(alive == 0);
+}
+#endif
 
 BOOST_AUTO_TEST_SUITE_END()
 

@@ -3,6 +3,7 @@
 
 #include <weft/detail/awaiter.hpp>
 #include <weft/detail/fiber_record.hpp>
+#include <weft/detail/throw_or_die.hpp>
 
 #include <concepts>
 #include <coroutine>
@@ -78,6 +79,9 @@ std::coroutine_handle<> start_await(await_request& request, std::coroutine_handl
     }
     WEFT_CATCH(...) { // then the coroutine counts as resumed, and the exception as that of co_await ([expr.await]/5.1.3)
         request.failure = exception_in_hand();
+        if (!request.failure)
+            fatal("weft: what is no C++ exception, or the end of a thread (pthread_exit, pthread_cancel), left the "
+                  "await_suspend of what a stackful body awaits: catch it there, or disable the thread's cancellation");
         return driver;
     }
 }

@@ -74,6 +74,25 @@
 #    error "only weft's own switch for AArch64 keeps shadow call stacks: build without -fsanitize=shadow-call-stack"
 #endif
 
+// A second stack for what may overflow, or a stack in pieces: the thread has pointers into either, which belong to the
+// fiber that runs and would have to be exchanged at every switch.
+#if WEFT_HAS_FEATURE(safe_stack)
+#    error "weft: fibers have one stack each, and -fsanitize=safe-stack wants two: build without it"
+#endif
+#if WEFT_HAS_FEATURE(dataflow_sanitizer)
+#    error "weft: nobody tells -fsanitize=dataflow where control goes at a switch: build without it"
+#endif
+// No macro tells of -fsplit-stack. Code that was compiled so calls __morestack; that this name stands for a place in a
+// section which linkers drop is an error as soon as it is used, and the section's name says why. (bfd, lld; gold refuses
+// it without the reason.)
+#if defined(__ELF__) && (defined(__x86_64__) || defined(__i386__))
+asm(".ifndef __morestack\n\t"
+    ".pushsection \"error: weft does not run on split stacks: build without -fsplit-stack\", \"e\", @progbits\n"
+    "__morestack:\n\t"
+    ".popsection\n\t"
+    ".endif");
+#endif
+
 // Under PAC a saved program counter rests in memory signed, and with shadow call stacks a context has one more word.
 // Code with and without cannot hand contexts to each other, so their entry points have different names: a mixture does
 // not link.

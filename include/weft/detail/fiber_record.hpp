@@ -31,7 +31,8 @@ enum fiber_state : std::uint32_t {
     bound = 32,        // while it runs: it has come to hold what belongs to a thread
     sealed = 64,       // in debug builds: fiber_details::seal is that of what waits in the block
     but_for_fp = 128,  // while it is suspended: plain, but for its floating-point control words
-    but_for_seal = 256 // while it is suspended: plain, but for its seal
+    but_for_seal = 256, // while it is suspended: plain, but for its seal
+    abandoned = 512     // while it runs: it was destroyed on its own stack, and must not come to an end or a suspension
 };
 
 /// How far its body has come, and what is to be undone before the fiber can have another one: flags.
@@ -94,9 +95,9 @@ inline namespace WEFT_CONTEXT_ABI {
 /// What an empty handle refers to, so that resume() need not ask: one that has ended. Never written.
 WEFT_API extern const fiber_record no_fiber;
 
-/// Makes the record of a fiber without a body, on the memory from `lowest` to `details`: once details.operations are
-/// set, resuming it will call operations->run. \throws stack_exhausted
-WEFT_API fiber_record& prepare(fiber_details& details, const void* lowest);
+/// Makes the record of a fiber without a body, on the part of `memory` below `details`, which lie in it: once
+/// details.operations are set, resuming it will call operations->run. \throws stack_exhausted
+WEFT_API fiber_record& prepare(fiber_details& details, stack_bounds memory);
 }
 
 /// May a plain resume continue it?
