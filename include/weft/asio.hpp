@@ -17,7 +17,9 @@
 /// \cond
 #define WEFT_ASIO boost::asio
 #define WEFT_ASIO_ERROR boost::system
+#define WEFT_ASIO_KIND (std::uint64_t{BOOST_ASIO_VERSION} << 8 | 3)
 #include <weft/detail/asio_adapter.hpp>
 #undef WEFT_ASIO
 #undef WEFT_ASIO_ERROR
+#undef WEFT_ASIO_KIND
 /// \endcond

@@ -42,7 +42,7 @@ WEFT_ALWAYS_INLINE void suspend_ambient(driver& d, Awaiter& awaiter) {
     void* const address = const_cast<void*>(static_cast<const void*>(std::addressof(awaiter)));
     if constexpr (requires { awaiter.stopped_by(d.stop); }) awaiter.stopped_by(d.stop);
     if constexpr (awaiter_anywhere<Awaiter>) {
-        await_request request{&start_await<Awaiter, void>, address, transfers_control<Awaiter, void>, &ambient_kind};
+        await_request request{&start_await<Awaiter, void>, address, transfers_control<Awaiter, void>, ambient_kind};
         suspend_for(d, request);
     } else {
         static_assert(awaiter_in<Awaiter, shim_promise>,

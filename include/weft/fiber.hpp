@@ -308,7 +308,7 @@ public:
     const char* name() const noexcept { return *this ? fiber_ref{*record_}.name() : ""; }
 
     /// Does this handle stand for a fiber?
-    explicit operator bool() const noexcept { return record_ != &detail::no_fiber; }
+    explicit operator bool() const noexcept { return detail::is_fiber(*record_); }
 
     /// Exchanges the handles.
     void swap(fiber& other) noexcept { std::swap(record_, other.record_); }

@@ -237,7 +237,7 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
         if (!self.request) throw_nothing_awaited();
         await_request& request = *self.request;
         if constexpr (has_await_transform<Promise> && adapter::available) {
-            if (request.kind) {
+            if (request.kind != from_co) {
                 WEFT_TRY {
                     promised_wait<Promise, decltype(adapter::wait(request))> wait{promise, adapter::wait(request)};
                     co_await wait.get();

@@ -18,7 +18,9 @@ not help (Asio 1.22 with Clang) with -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTIN
 /// \cond
 #define WEFT_ASIO asio
 #define WEFT_ASIO_ERROR std
+#define WEFT_ASIO_KIND (std::uint64_t{ASIO_VERSION} << 8 | 2)
 #include <weft/detail/asio_adapter.hpp>
 #undef WEFT_ASIO
 #undef WEFT_ASIO_ERROR
+#undef WEFT_ASIO_KIND
 /// \endcond

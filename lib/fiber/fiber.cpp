@@ -2,6 +2,7 @@
 
 #include <weft/fiber.hpp>
 
+#include "../switch/frame.h"
 #include "debugger.h"
 #include "idle_fibers.h"
 #include "leak_roots.h"
@@ -16,32 +17,40 @@
 #include <cstdlib>
 #include <string>
 
-namespace {
-// What a thread_state refers to until the first resume on its thread, instead of the thread's exceptions. Wherever
-// busy() looks, there is something in it: so resume() takes the careful way, which asks for the thread's own.
-alignas(weft::detail::exception_state) constinit const auto not_asked_for = [] {
-    std::array<std::byte, 128> all;
-    all.fill(std::byte{1});
-    return all;
-}();
-} // namespace
-
 extern "C" {
 
-// Named by the assembly in weft/detail/thread_state.hpp, where no compiler sees that it is used.
-extern WEFT_API constinit thread_local weft::detail::thread_state weft_thread_state;
-[[gnu::used]] constinit thread_local weft::detail::thread_state weft_thread_state{not_asked_for.data(),
-                                                                                  not_asked_for.data(), nullptr, 0,
-                                                                                  weft::detail::not_in_use};
+// What a thread_state refers to until the first resume on its thread, instead of the thread's exceptions. Wherever
+// busy() looks, there is something in it: so resume() takes the slow path, which asks for the thread's own.
+[[gnu::visibility("hidden")]] extern const std::array<std::byte, 128> weft_exceptions_not_asked_for;
+[[gnu::used]] alignas(weft::detail::exception_state) constinit const std::array<std::byte, 128>
+    weft_exceptions_not_asked_for = [] {
+        std::array<std::byte, 128> all;
+        all.fill(std::byte{1});
+        return all;
+    }();
 
-#if !WEFT_THREAD_STATE_INLINE
-[[gnu::noinline]] weft::detail::thread_state* weft_this_thread() noexcept {
+#if WEFT_THREAD_STATE_ELF
+// Where inline code of a program asks for the state, no linker sees it before link-time optimization has made that code:
+// this brings the object in time.
+[[gnu::used]] static constinit const auto find_thread_state = &WEFT_THIS_THREAD;
+#else
+static constinit thread_local weft::detail::thread_state of_this_thread{weft_exceptions_not_asked_for.data(),
+                                                                        weft_exceptions_not_asked_for.data(), nullptr, 0,
+                                                                        weft::detail::not_in_use};
+[[gnu::noinline]] weft::detail::thread_state* WEFT_THIS_THREAD() noexcept {
     asm volatile("" ::: "memory"); // not a pure function of nothing: the thread may have changed since the last call
-    return &weft_thread_state;
+    return &of_this_thread;
 }
 #endif
 
 } // extern "C"
+
+// As thread_state.S lays it out.
+static_assert(sizeof(weft::detail::thread_state) == WEFT_THREAD_STATE_SIZE || !WEFT_THREAD_STATE_ELF);
+static_assert(offsetof(weft::detail::thread_state, asked) == 0 &&
+              offsetof(weft::detail::thread_state, at_rest) == sizeof(void*));
+static_assert(offsetof(weft::detail::thread_state, idle) == WEFT_THREAD_STATE_SIZE - 8 || !WEFT_THREAD_STATE_ELF);
+static_assert(WEFT_THREAD_STATE_NOT_IN_USE == weft::detail::not_in_use);
 
 namespace weft {
 namespace {
@@ -179,7 +188,7 @@ constinit std::atomic<bool> exiting{false};
 
 // From now on weft knows this thread's exceptions, and the thread's overflows are reported, if any are.
 void get_to_know(thread_state& thread) noexcept {
-    if (thread.at_rest != not_asked_for.data()) return;
+    if (thread.at_rest != weft_exceptions_not_asked_for.data()) return;
     // exit() goes backwards: so this is known before anything is destroyed that was there before the first resume.
     [[maybe_unused]] static const int registered = std::atexit([] { exiting.store(true, std::memory_order_relaxed); });
     watch_this_thread();
@@ -414,7 +423,7 @@ void WEFT_CONTEXT_ABI::destroy_with_care(fiber_record& fiber) noexcept {
 }
 
 void throw_not_resumable(const fiber_record& fiber) {
-    if (&fiber == &no_fiber) throw_or_die(fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body"));
+    if (!is_fiber(fiber)) throw_or_die(fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body"));
     if (fiber.progress & ended)
         throw_or_die(fiber_error("weft: resume() of a fiber that has ended: ask done() before resuming"));
     throw_or_die(

@@ -19,9 +19,6 @@ namespace {
 constexpr bool keeps_any =
     !switch_keeps_fp && !WEFT_ASAN && !WEFT_HWASAN && !WEFT_MSAN && !WEFT_TSAN && !WEFT_VALGRIND;
 
-#if defined(__linux__)
-[[gnu::tls_model("initial-exec")]]
-#endif
 constinit thread_local thread_cache<fiber_record> mine{};
 
 void discard(fiber_record& fiber) noexcept {

@@ -140,9 +140,16 @@ void go_on_as_before(int signal, siginfo_t* info, void* context) noexcept {
     }
 }
 
+// A thread that weft knows has a stack for signals. Any other one is not asked for its state, which a handler must not
+// make: in a shared object that would take memory from the heap.
+bool on_signal_stack() noexcept {
+    stack_t now{};
+    return ::sigaltstack(nullptr, &now) == 0 && now.ss_flags & SS_ONSTACK;
+}
+
 void on_fault(int signal, siginfo_t* info, void* context) {
     const int error = errno;
-    if (is_fault(*info)) report_if_overflow(*info, context);
+    if (is_fault(*info) && on_signal_stack()) report_if_overflow(*info, context);
     errno = error;
     go_on_as_before(signal, info, context);
 }

@@ -41,9 +41,6 @@ struct magazine {
     cache_phase phase;
 };
 
-#if defined(__linux__)
-[[gnu::tls_model("initial-exec")]]
-#endif
 constinit thread_local magazine mine{};
 
 } // namespace

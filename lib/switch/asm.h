@@ -95,7 +95,8 @@
 \name:
 .endm
 
-// Makes the linker take shadow_stack.cpp wherever it takes this object: a relocation that changes nothing.
+// Makes the linker take shadow_stack.cpp wherever it takes this object: a relocation that changes nothing, of the first
+// instruction that follows (gold takes none of a place where no byte is).
 .macro needs_refusal_of_shadow_stacks type
     .text
     .globl weft_refuse_shadow_stack // or Clang's assembler forgets the name

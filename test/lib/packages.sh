@@ -24,6 +24,7 @@ need_native() {
     need_header sqlite3.h libsqlite3-dev
     need_program doxygen doxygen
     want_qcoro
+    want_linkers
     need_archivers
     install_missing
     check_versions
@@ -36,6 +37,7 @@ need_aarch64() {
     need_program aarch64-linux-gnu-g++ g++-aarch64-linux-gnu
     need_clang
     need_program qemu-aarch64 qemu-user
+    want_linkers
     need_archivers
     install_missing
     check_versions
@@ -139,6 +141,15 @@ need_clang() {
 want_qcoro() {
     has_library libQCoro6Core.so || ! has_apt || [[ -z $(apt-cache show qcoro-qt6-dev 2>/dev/null) ]] ||
         missing+=(qcoro-qt6-dev)
+}
+
+# Tests link with each linker that is there.
+want_linkers() {
+    local linker
+    for linker in lld mold; do
+        [[ -n $(compgen -c "ld.$linker") ]] || ! has_apt || [[ -z $(apt-cache show "$linker" 2>/dev/null) ]] ||
+            missing+=("$linker")
+    done
 }
 
 need_boost() {

@@ -15,8 +15,8 @@
 namespace WEFT_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
 namespace weft_detail {
 
-/// await_request::kind of an operation of this Asio.
-inline constexpr char operation_kind = 0;
+/// await_request::kind of an operation of this Asio in this version: another one's is another type.
+inline constexpr std::uint64_t operation_kind = WEFT_ASIO_KIND;
 
 /// Notes that this thread is just starting an operation, so that one which completes at once, inside of the call that
 /// starts it, goes on only after that call: a loop of such operations must not nest. One that cannot be started, and so
@@ -72,7 +72,7 @@ public:
     virtual std::optional<::weft::detail::continuation> start(::weft::detail::continuation next, cancellation_slot slot,
                                                               std::exception_ptr& failure) = 0;
 
-    ::weft::detail::await_request request() noexcept { return {&start_for_driver, this, false, &operation_kind}; }
+    ::weft::detail::await_request request() noexcept { return {&start_for_driver, this, false, operation_kind}; }
 
 protected:
     ~operation_base() = default;
@@ -273,7 +273,7 @@ struct ambient_adapter<WEFT_ASIO::awaitable<T, Executor>, Promise> {
     static constexpr bool available = true;
 
     static WEFT_ASIO::awaitable<void, Executor> wait(detail::await_request& request) {
-        if (request.kind != &WEFT_ASIO::weft_detail::operation_kind)
+        if (request.kind != WEFT_ASIO::weft_detail::operation_kind)
             return WEFT_ASIO::weft_detail::wait_for_foreign<Executor>(request);
         auto& operation = *static_cast<WEFT_ASIO::weft_detail::operation_base*>(request.awaiter);
         WEFT_ASIO::use_awaitable_t<Executor> token;

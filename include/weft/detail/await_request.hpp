@@ -7,11 +7,18 @@
 
 #include <concepts>
 #include <coroutine>
+#include <cstdint>
 #include <exception>
 #include <type_traits>
 #include <utility>
 
 namespace weft::detail {
+
+/// await_request::kind, which says what `awaiter` is. Numbers, not addresses of variables in headers: of those each
+/// shared object with hidden symbols has its own.
+inline constexpr std::uint64_t from_co = 0;
+/// Whatever weft::await awaits. An adapter has one more for each library and version whose operations it awaits itself.
+inline constexpr std::uint64_t ambient_kind = 1;
 
 /// What a body that suspends in an await hands to the coroutine that drives it. Lies on the body's stack, beside the
 /// awaiter, which it hides the type of.
@@ -22,12 +29,9 @@ struct await_request {
     std::coroutine_handle<> (*start)(await_request&, std::coroutine_handle<> driver) noexcept;
     void* awaiter;
     bool transfers;            // await_suspend names the coroutine that runs next
-    const void* kind = nullptr; // null: from co.await; else whose: the driver's promise has not seen the operand
+    std::uint64_t kind = from_co; // else the driver's promise has not seen the operand
     std::exception_ptr failure = nullptr; // what await_suspend threw
 };
-
-/// await_request::kind of whatever weft::await awaits.
-inline constexpr char ambient_kind = 0;
 
 struct stop_answer; // a std::stop_token: see weft/stop_token.hpp, which not every program needs
 

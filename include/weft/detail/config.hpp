@@ -1,7 +1,8 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-// What this build is: which switch it runs on, and how the compiler spells a few attributes.
+// What this build is: which switch it runs on, and how the compiler spells a few attributes. Nothing but the
+// preprocessor's own lines, as lib/switch/thread_state.S includes it, too.
 
 #if defined(__has_feature)
 #    define WEFT_HAS_FEATURE(x) __has_feature(x)
@@ -109,4 +110,23 @@ asm(".ifndef __morestack\n\t"
 #    define WEFT_CONTEXT_ABI contexts_with_shadow_call_stack
 #else
 #    define WEFT_CONTEXT_ABI contexts_with_plain_pc
+#endif
+
+// The state of a thread (see thread_state.hpp) under the name that linkers know it by, and the function that returns its
+// address. Both names stand here alone.
+#define WEFT_THREAD_STATE weft_thread_state
+#define WEFT_THIS_THREAD weft_this_thread
+
+// Is it ELF's thread-local storage, which assembly can define and reach? Then lib/switch/thread_state.S does, whatever
+// compilers make of a thread_local (-femulated-tls). Android has that storage from API 29 on, and TLS descriptors on
+// AArch64 alone.
+#if defined(__linux__) && defined(__ELF__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__))
+#    if !defined(__ANDROID__)
+#        define WEFT_THREAD_STATE_ELF 1
+#    elif defined(__aarch64__) && __ANDROID_API__ >= 29
+#        define WEFT_THREAD_STATE_ELF 1
+#    endif
+#endif
+#if !defined(WEFT_THREAD_STATE_ELF)
+#    define WEFT_THREAD_STATE_ELF 0
 #endif

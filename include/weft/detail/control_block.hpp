@@ -95,6 +95,13 @@ inline void let_resume(control_block& block) noexcept {
 WEFT_API void make_control_block(control_block& block, void* stack_top, std::size_t size, void (*entry)(void*),
                                  void* argument) noexcept;
 
+/// Where a flow that waits in a block goes on. On AArch64 a resume loads it for the question that the marks answer, and
+/// keeps it for the switch.
+struct suspended_flow {
+    void* program_counter;
+    void* stack_pointer;
+};
+
 /// The end of the stack of the flow that waits in the block.
 inline const void* waiting_stack(const control_block& block) noexcept {
 #if WEFT_SWITCH_NATIVE

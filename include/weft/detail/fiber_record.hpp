@@ -92,7 +92,8 @@ struct alignas(64) fiber_details {
 };
 
 inline namespace WEFT_CONTEXT_ABI {
-/// What an empty handle refers to, so that resume() need not ask: one that has ended. Never written.
+/// What an empty handle refers to, so that resume() need not ask: one that has ended. Never written. Told by is_fiber(),
+/// not by its address: a handle may come from a shared object that has its own copy of weft.
 WEFT_API extern const fiber_record no_fiber;
 
 /// Makes the record of a fiber without a body, on the part of `memory` below `details`, which lie in it: once
@@ -100,11 +101,16 @@ WEFT_API extern const fiber_record no_fiber;
 WEFT_API fiber_record& prepare(fiber_details& details, stack_bounds memory);
 }
 
-/// May a plain resume continue it?
-inline bool resumable(const fiber_record& fiber) noexcept {
-    const bool set = reinterpret_cast<std::uintptr_t>(fiber.context.*marked) & not_resumable;
+/// Is it more than no_fiber?
+inline bool is_fiber(const fiber_record& record) noexcept { return record.details != nullptr; }
+
+/// May a plain resume continue what waits where this word says?
+inline bool resumable(const void* marked_word) noexcept {
+    const bool set = reinterpret_cast<std::uintptr_t>(marked_word) & not_resumable;
     return set == (inverted_marks != 0); // as marks_of() says, by one instruction less
 }
+/// May a plain resume continue it?
+inline bool resumable(const fiber_record& fiber) noexcept { return resumable(fiber.context.*marked); }
 /// May it be suspended plainly?
 inline bool suspendable(const fiber_record& fiber) noexcept { return !(marks_of(fiber.context) & not_suspendable); }
 /// Does the fiber wait in its block, and not its resumer?
@@ -158,13 +164,22 @@ WEFT_API void check_suspend(fiber_record& fiber);
 /// \throws what left the body; fiber_error if it is neither prepared nor suspended.
 WEFT_ALWAYS_INLINE void* resume(fiber_record& fiber) {
     const thread_pointers thread;
-    if (!resumable(fiber) || busy(thread.asked(), thread)) [[unlikely]]
-        return resume_with_care(fiber);
-    thread.set_asked(&fiber);
-
     departure d;
-    d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
-    void* const handed_over = switch_to_fiber(fiber.context);
+    void* handed_over;
+    if constexpr (switch_asks_mark) {
+        const auto waiting = waiting_in(fiber.context);
+        if (!resumable(waiting.program_counter) || busy(thread.asked(), thread)) [[unlikely]]
+            return resume_with_care(fiber);
+        thread.set_asked(&fiber);
+        d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
+        handed_over = switch_to_fiber(fiber.context, waiting);
+    } else {
+        if (!resumable(fiber) || busy(thread.asked(), thread)) [[unlikely]]
+            return resume_with_care(fiber);
+        thread.set_asked(&fiber);
+        d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
+        handed_over = switch_to_fiber(fiber.context);
+    }
     d.back_in_resumer();
 
     const thread_pointers now = still_this_thread(thread);

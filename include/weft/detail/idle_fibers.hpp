@@ -35,11 +35,11 @@ inline fiber_record& take_idle_fiber() {
 }
 
 /// Unwinds the body if it is suspended, then keeps the fiber for the next body or releases it. Terminates if it is
-/// running. Leaves no_fiber alone.
+/// running. Leaves no_fiber alone, of whichever copy of weft.
 inline void destroy(fiber_record& fiber) noexcept {
     thread_state& thread = this_thread();
     if (fiber.progress != (begun | ended) || thread.idle != room_for_one) [[unlikely]] {
-        if (&fiber != &no_fiber) destroy_with_care(fiber);
+        if (is_fiber(fiber)) destroy_with_care(fiber);
         return;
     }
     fiber.progress = prepared;
