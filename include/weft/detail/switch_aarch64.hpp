@@ -79,9 +79,9 @@
 #    define WEFT_CLOBBER_X18
 #endif
 
-// SVE's predicates are lost in every function, as any may have SVE by `target` in a file without; both compilers take the
-// names. (v0 to v31 stand for z0 to z31.) So is the first-fault register, which Clang does not name: it keeps nothing there
-// beyond what intrinsics write and read, in the order of the program.
+// SVE's predicates are lost in every function, as any may have SVE by `target` in a file without; both compilers take
+// the names. (v0 to v31 stand for z0 to z31.) So is the first-fault register, which Clang does not name: it keeps
+// nothing there beyond what intrinsics write and read, in the order of the program.
 #if defined(__clang__)
 #    define WEFT_CLOBBER_FFR
 #else

@@ -17,9 +17,9 @@
 // whose caller is the arriving context. `ud2` never runs; it keeps the byte before label 1, which unwinders look up for
 // a suspended frame, out of that row.
 //
-// The text is in AT&T's syntax. Where the compiler writes Intel's (-masm=intel), `{AT&T|Intel}` makes the assembler read
-// AT&T's for as long as the statement lasts. It prints no operand, which a compiler would write in its own syntax: the
-// offsets are numbers, checked below.
+// The text is in AT&T's syntax. Where the compiler writes Intel's (-masm=intel), `{AT&T|Intel}` makes the assembler
+// read AT&T's for as long as the statement lasts. It prints no operand, which a compiler would write in its own syntax:
+// the offsets are numbers, checked below. An immediate needs both syntaxes, since Clang drops the `$` in Intel's.
 
 #if defined(__CET__) && (__CET__ & 1)
 #    define WEFT_LANDING_PAD "endbr64"
@@ -43,16 +43,17 @@
 // Which registers the statement loses follows the function it is inlined into, not the macros of the file: a function
 // can have an instruction set of its own (`target`, `target_clones`, a pragma, link-time optimization).
 //
-// AVX-512 adds zmm16 to zmm31 and k0 to k7. Clang takes their names as clobbers in every function. GCC refuses them in a
-// function without AVX-512. Where the file has AVX-512 they are named all the same, and GCC refuses a switch in a
-// function with target("no-avx512f"). In other files the statement has 24 outputs, and two alternatives for all of them:
+// AVX-512 adds zmm16 to zmm31 and k0 to k7. Clang takes their names as clobbers in every function. GCC refuses them in
+// a function without AVX-512. Where the file has AVX-512 they are named all the same, and GCC refuses a switch in a
+// function with target("no-avx512f"). In other files the statement has 24 outputs, with two alternatives for all:
 //   - The first puts 8 of them into mask registers and 16 into vector registers that are not clobbered by name. In a
 //     function with AVX-512 these are exactly k0 to k7 and zmm16 to zmm31. In any other function it is impossible, as
 //     `k` is an empty class there.
 //   - The second is memory, which the text does not write to: it costs a few bytes of the frame and no instruction.
 // GCC chooses an alternative with `!` only if it needs no reload or no other alternative can be made to work. It must
-// not be the one without a reload: so rax and rcx are outputs, each in the other's variable, in both alternatives. Nobody
-// reads them, so the reloads cost nothing. In a function with AVX-512 GCC stores the 24 registers behind the switch.
+// not be the one without a reload: so rax and rcx are outputs, each in the other's variable, in both alternatives.
+// Nobody reads them, so the reloads cost nothing. In a function with AVX-512 GCC stores the 24 registers behind the
+// switch.
 #if defined(__clang__) || defined(__AVX512F__)
 #    define WEFT_SWITCH_VARIABLES
 #    define WEFT_SWITCH_OUTPUTS(...) __VA_ARGS__
@@ -175,7 +176,9 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over)
 WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcept {
     WEFT_SWITCH_VARIABLES
     asm volatile(WEFT_SWITCH("notq  %%rax\n\t"
-                             "btrq  $63, %%rax\n\t", /* the mark, inverted as the pc is */
+                             "{"
+                             "btrq  $63, %%rax\n\t" /* the mark, inverted as the pc is */
+                             "|.intel_syntax noprefix\n\tbtr rax, 63\n\t.att_syntax prefix\n\t}",
                              "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
                  : WEFT_SWITCH_OUTPUTS()
                  : WEFT_IN("D")(&block)
@@ -184,10 +187,12 @@ WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcep
 
 inline constexpr bool switch_asks_mark = false;
 
-static_assert(offsetof(control_block, resumer_base_register) == 0 && offsetof(control_block, resumer_frame_pointer) == 8 &&
-              offsetof(control_block, program_counter) == 16 && offsetof(control_block, stack_pointer) == 24 &&
-              offsetof(control_block, fiber_base_register) == 32 && offsetof(control_block, fiber_frame_pointer) == 40 &&
-              not_resumable == std::uintptr_t{1} << 63);
+static_assert(offsetof(control_block, resumer_base_register) == 0);
+static_assert(offsetof(control_block, resumer_frame_pointer) == 8);
+static_assert(offsetof(control_block, program_counter) == 16 && offsetof(control_block, stack_pointer) == 24);
+static_assert(offsetof(control_block, fiber_base_register) == 32);
+static_assert(offsetof(control_block, fiber_frame_pointer) == 40);
+static_assert(not_resumable == std::uintptr_t{1} << 63);
 
 } // namespace weft::detail
 

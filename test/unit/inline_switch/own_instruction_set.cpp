@@ -36,7 +36,7 @@ IN_OWN_SET void fill() {
 #    define ONES(N) "vpternlogd $0xff, %%zmm" #N ", %%zmm" #N ", %%zmm" #N "\n\t"
 #    define ONE(N) "kxnorq %%k" #N ", %%k" #N ", %%k" #N "\n\t"
     asm volatile(ONES(16) ONES(17) ONES(18) ONES(19) ONES(20) ONES(21) ONES(22) ONES(23) ONES(24) ONES(25) ONES(26)
-                     ONES(27) ONES(28) ONES(29) ONES(30) ONES(31) ONE(0) ONE(1) ONE(2) ONE(3) ONE(4) ONE(5) ONE(6) ONE(7)
+                     ONES(27) ONES(28) ONES(29) ONES(30) ONES(31) EIGHT(ONE, )
                  :
                  :
                  : "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26",
@@ -91,15 +91,15 @@ bool processor_has_it() { return getauxval(AT_HWCAP) & HWCAP_SVE; }
 IN_OWN_SET void fill() {
 #    define ONES(N) "mov z" #N ".b, #-1\n\t"
 #    define ONE(N) "ptrue p" #N ".b\n\t"
-    asm volatile(".arch_extension sve\n\t" EIGHT(ONES, ) ONES(8) ONES(9) ONES(10) ONES(11) ONES(12) ONES(13) ONES(14)
-                     ONES(15) ONES(16) ONES(17) ONES(18) ONES(19) ONES(20) ONES(21) ONES(22) ONES(23) ONES(24) ONES(25)
-                         ONES(26) ONES(27) ONES(28) ONES(29) ONES(30) ONES(31) EIGHT(ONE, ) ONE(8) ONE(9) ONE(10) ONE(11)
-                             ONE(12) ONE(13) ONE(14) ONE(15) "setffr"
+    asm volatile(EIGHT(ONES, ) ONES(8) ONES(9) ONES(10) ONES(11) ONES(12) ONES(13) ONES(14) ONES(15) ONES(16) ONES(17)
+                     ONES(18) ONES(19) ONES(20) ONES(21) ONES(22) ONES(23) ONES(24) ONES(25) ONES(26) ONES(27) ONES(28)
+                         ONES(29) ONES(30) ONES(31) EIGHT(ONE, ) ONE(8) ONE(9) ONE(10) ONE(11) ONE(12) ONE(13) ONE(14)
+                             ONE(15) "setffr"
                  :
                  :
                  : "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",
-                   "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30",
-                   "v31", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11", "p12", "p13", "p14",
+                   "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29",
+                   "v30", "v31", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11", "p12", "p13", "p14",
                    "p15");
 }
 
