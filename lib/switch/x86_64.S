@@ -20,6 +20,8 @@
 #    include "asm.h"
 #    include "frame.h"
 
+.att_syntax prefix // also under -masm=intel, which Clang hands on to its assembler
+
 #    if defined(__CET__) && (__CET__ & 1)
 #        define IBT 1
 #    else
