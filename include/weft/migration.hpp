@@ -23,7 +23,7 @@ struct migration_report {
     enum class reason {
         bound_to_thread,  ///< a thread_bound of another thread is alive in it
         caught_exception, ///< it is inside of a catch block. weft takes its exceptions along: a warning. Only from a
-    };                    ///< weft that was itself compiled without NDEBUG
+    };                    ///< library that checks contexts (README: WEFT_CHECK_CONTEXTS)
     reason why;       ///< it is reported
     fiber_ref fiber;  ///< which
     const char* held; ///< what the thread_bound was given

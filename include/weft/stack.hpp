@@ -38,7 +38,7 @@ concept stack_allocator = std::copy_constructible<A> && requires(A allocator) {
 };
 
 /// No stack could be had: memory, address space or the kernel's limit on mappings is used up. what() names the limit.
-class WEFT_API stack_exhausted : public std::bad_alloc {
+class WEFT_EXPORT stack_exhausted : public std::bad_alloc {
 public:
     explicit stack_exhausted(std::size_t bytes) noexcept; ///< reads errno
     const char* what() const noexcept override; ///< how much was asked for, and what to raise
@@ -81,6 +81,8 @@ public:
 private:
     std::size_t size_;
 };
+
+struct WEFT_API default_stack_allocator;
 
 /// Keeps stacks of one size for reuse, side by side in a few large mappings. Thread-safe; a stack may come back on any
 /// thread. The memory of what is kept beyond `retained` stacks is given back to the system at once, the address space

@@ -25,7 +25,7 @@ void set_fibers_aside(const waiting_flow& flow) noexcept {
 void take_fibers_up(const waiting_flow& flow) noexcept {
     for (fiber_record* f = flow.fiber; f; f = f->details->outer) {
         f->state &= ~std::uint32_t{set_aside};
-        if (!(f->state & unwinding)) set_marks(f->context, not_resumable);
+        if (!(f->state & (unwinding | checked))) set_marks(f->context, not_resumable);
     }
 }
 

@@ -58,7 +58,7 @@ inline void set_running_fiber(thread_state& thread, fiber_record* fiber) noexcep
 #    define WEFT_THREAD_STATE_INLINE 1
 #else
 #    define WEFT_THREAD_STATE_INLINE 0
-extern "C" WEFT_API weft::detail::thread_state* weft_this_thread() noexcept;
+extern "C" WEFT_EXPORT weft::detail::thread_state* weft_this_thread() noexcept;
 #endif
 
 namespace weft::detail {
