@@ -22,7 +22,7 @@ namespace weft {
 /// sender completes with set_stopped. Let it pass: it becomes the stop of the coroutine, if the promise of that has
 /// P2300's unhandled_stopped(), and else leaves it as an exception. It is no std::exception. A body that catches it
 /// goes on, as one that did without the result.
-class WEFT_API operation_stopped {};
+class WEFT_EXPORT operation_stopped {};
 
 namespace detail {
 

@@ -39,14 +39,14 @@
 namespace weft {
 
 /// Misuse of a fiber; what() says what to do instead.
-class WEFT_API fiber_error : public std::logic_error {
+class WEFT_EXPORT fiber_error : public std::logic_error {
 public:
     using std::logic_error::logic_error;
     ~fiber_error() override;
 };
 
 /// Something that needs a running fiber was called outside of one.
-class WEFT_API not_in_fiber : public fiber_error {
+class WEFT_EXPORT not_in_fiber : public fiber_error {
 public:
     using fiber_error::fiber_error;
     ~not_in_fiber() override;
@@ -56,7 +56,7 @@ public:
 /// is no std::exception; a `catch (...)` that swallows it meets it again at the next suspension. A destructor that
 /// suspends while it passes meets it too, and ends the program, as with any exception that leaves a destructor; so does
 /// one that is suspended while another exception passes, when its fiber is destroyed.
-class WEFT_API forced_unwind {
+class WEFT_EXPORT forced_unwind {
 public:
     /// Made by weft alone.
     explicit forced_unwind(const detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
@@ -68,7 +68,7 @@ private:
 };
 
 /// Names a fiber without owning it; valid while the fiber exists. What a body is given to suspend itself with.
-class fiber_ref {
+class WEFT_TAGGED fiber_ref {
 public:
     /// Made by weft; see this_fiber::get().
     explicit fiber_ref(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
@@ -105,7 +105,7 @@ namespace detail {
 /// What lies at the top of a fiber's stack: its details, room for its body, and the allocator and the memory of the
 /// stack.
 template <class Allocator, std::size_t BodySize, std::size_t BodyAlignment>
-class fiber_frame final : public fiber_details {
+class WEFT_TAGGED fiber_frame final : public fiber_details {
 public:
     using stack_type = decltype(std::declval<Allocator&>().allocate());
 
@@ -175,7 +175,7 @@ using idle_fiber_frame = fiber_frame<default_stack_allocator, 128, alignof(fiber
 
 /// A body in a frame.
 template <class Frame, class Body>
-struct fiber_body {
+struct WEFT_TAGGED fiber_body {
     static Body& of(const fiber_record& record) noexcept {
         return *std::launder(static_cast<Body*>(Frame::body(record)));
     }
@@ -195,7 +195,8 @@ struct fiber_body {
         ~guard() { std::destroy_at(&body); }
     };
 
-    static constexpr fiber_operations operations{&run, &destroy, &Frame::release, &Frame::memory, WEFT_EXCEPTIONS != 0};
+    static constexpr fiber_operations operations{
+        &run, &destroy, &Frame::release, &Frame::memory, WEFT_EXCEPTIONS != 0, requires { typename Body::yields; }};
 };
 
 /// Stands in for a body that could not be made.
@@ -213,7 +214,7 @@ fiber_record& make_fiber([[maybe_unused]] Allocator allocator, Fn&& fn) {
         fiber = &take_idle_fiber();
     } else {
         fiber = &frame::create(std::move(allocator));
-        fiber->progress = own_stack;
+        fiber->progress |= own_stack;
     }
     const fiber_operations*& operations = fiber->details->operations;
     WEFT_TRY {
@@ -240,7 +241,7 @@ struct fiber_options {
 };
 
 /// Owns a stackful coroutine. Move-only.
-class fiber {
+class WEFT_TAGGED fiber {
 public:
     /// Empty: stands for no fiber.
     fiber() noexcept = default;

@@ -39,7 +39,7 @@ concept stack_allocator = std::copy_constructible<A> && requires(A allocator) {
 
 /// No stack could be had, or no memory for what is to be known of it: memory, address space, what may be locked or the
 /// kernel's limit on mappings is used up, or the system forbids it. what() says which, and names the limit.
-class WEFT_API stack_exhausted : public std::bad_alloc {
+class WEFT_EXPORT stack_exhausted : public std::bad_alloc {
 public:
     explicit stack_exhausted(std::size_t bytes) noexcept; ///< reads errno
     const char* what() const noexcept override; ///< how much was asked for, and what to raise
@@ -85,6 +85,8 @@ public:
 private:
     std::size_t size_;
 };
+
+struct WEFT_API default_stack_allocator;
 
 /// Keeps stacks of one size for reuse, side by side in a few large mappings. Thread-safe; a stack may come back on any
 /// thread. The memory of what is kept beyond `retained` stacks is given back to the system at once, the address space

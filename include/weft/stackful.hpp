@@ -34,7 +34,7 @@ namespace weft {
 
 /// How a body talks to the coroutine that drives it: its `co`. Lives as long as the body.
 template <class Promise>
-class coroutine_ref {
+class WEFT_TAGGED coroutine_ref {
 public:
     /// Made by the coroutine for its body.
     coroutine_ref(detail::driver& d, Promise& promise) noexcept : driver_{&d}, promise_{&promise} {}
@@ -153,7 +153,7 @@ fiber make_body(const allocator_with_options<Allocator>& with, Fn&& fn) {
 
 /// The first parameter of every driver.
 template <class Allocator, class Fn>
-struct driver_start {
+struct WEFT_TAGGED driver_start {
     Allocator allocator;
     Fn body;
 };

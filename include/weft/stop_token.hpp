@@ -48,7 +48,7 @@ namespace this_fiber {
 /// The stop token of the running stackful body; an empty one if nobody will tell it to stop.
 /// \throws not_in_fiber if no stackful body is running; std::bad_alloc: the first call in a body that a receiver with
 /// another kind of token runs allocates.
-inline std::stop_token get_stop_token() {
+WEFT_TAGGED inline std::stop_token get_stop_token() {
     return detail::stop_token_of(detail::ambient_driver());
 }
 

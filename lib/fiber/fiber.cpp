@@ -3,6 +3,7 @@
 #include <weft/fiber.hpp>
 
 #include "../switch/frame.h"
+#include "checksum.h"
 #include "debugger.h"
 #include "idle_fibers.h"
 #include "leak_roots.h"
@@ -65,8 +66,8 @@ constexpr const char* running_was_destroyed =
 WEFT_ALWAYS_INLINE void end(detail::fiber_record& fiber) noexcept {
     if (fiber.state != detail::plain) [[unlikely]] {
         if (fiber.state & detail::abandoned) detail::fatal(running_was_destroyed);
-        open_block(fiber);
-        set_marks(fiber.context, detail::not_resumable); // one that was unwound may have more
+        verify_checksum(fiber);
+        set_marks(fiber.context, detail::not_resumable); // one that was unwound or is checked has more
         fiber.state &= detail::threw;
     }
     advance(fiber.progress, detail::ended);
@@ -100,7 +101,7 @@ __attribute__((no_sanitize("null"))) void fiber_main(void* argument) noexcept {
     for (;;) {
         advance(fiber.progress, detail::begun);
         detail::departure{}.back_in_fiber(fiber.details->sanitizer);
-        if constexpr (detail::seals_blocks) seal_block(fiber);
+        if constexpr (detail::checks_contexts) set_checksum(fiber);
 #if WEFT_EXCEPTIONS
         try {
             fiber.details->operations->run(fiber);
@@ -136,8 +137,6 @@ not_in_fiber::~not_in_fiber() = default;
 
 namespace detail {
 
-inline namespace WEFT_CONTEXT_ABI {
-
 namespace {
 [[maybe_unused]] alignas(16) constinit char with_all_marks[16]{};
 }
@@ -157,10 +156,12 @@ constinit const fiber_record no_fiber = [] {
     details.sanitizer.create(memory.lowest, size);
     add_leak_root(memory.lowest, memory.size);
     make_control_block(fiber.context, &details, size, &fiber_main, &fiber);
-    if constexpr (seals_blocks) seal_block(fiber);
+    if constexpr (checks_contexts) {
+        fiber.progress = always_checked;
+        begin_to_check(fiber);
+    }
     return fiber;
 }
-} // namespace WEFT_CONTEXT_ABI
 
 namespace {
 
@@ -197,13 +198,24 @@ void get_to_know(thread_state& thread) noexcept {
     if (rests) thread.asked = thread.at_rest;
 }
 
-// Runs a suspended fiber, whatever it or its resumer has beside registers.
+// The fiber has suspended, and its resumer's exceptions and control words are in place again.
+void wait_until_resumed(fiber_record& fiber) noexcept {
+    note_thread(fiber);
+    if (fiber.details->inner || fiber.details->bindings || fiber.details->exceptions.any())
+        wait_with_care(fiber, 0); // it holds an exception, another fiber, or what belongs to this thread
+    else if (fiber.progress & own_fp)
+        wait_with_care(fiber, but_for_fp);
+    else
+        wait_plainly(fiber);
+    set_checksum(fiber);
+}
+
+// Runs a suspended fiber, whose checksum is right, whatever it or its resumer has beside registers.
 void* run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     thread_state& thread = this_thread();
     get_to_know(thread);
     fiber_record* const outer = running_fiber(thread);
     fiber_record& last = innermost(fiber); // where it was suspended: itself, or a fiber it had resumed
-    open_block(fiber);
     check_migration(fiber);
     if (outer) {
         outer->details->inner = &fiber;
@@ -211,7 +223,7 @@ void* run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     }
     fiber.details->outer = outer;
     wait_plainly(fiber);
-    fiber.state = and_unwinding | (fiber.details->inner ? has_inner : 0U);
+    fiber.state |= and_unwinding | (fiber.details->inner ? has_inner : 0U);
     set_running_fiber(thread, &last);
 
     const exception_state mine = exceptions_of(thread);
@@ -233,14 +245,7 @@ void* run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
         outer->state &= ~std::uint32_t{has_inner};
     }
     if (fiber.progress & ended) return nullptr;
-    note_thread(fiber);
-    if (fiber.details->inner || fiber.details->bindings || fiber.details->exceptions.any())
-        wait_with_care(fiber, 0);
-    else if (fiber.progress & own_fp)
-        wait_with_care(fiber, but_for_fp);
-    else
-        wait_plainly(fiber);
-    if constexpr (seals_blocks) seal_block(fiber);
+    wait_until_resumed(fiber);
     return handed_over;
 }
 
@@ -264,7 +269,6 @@ void* run_with_own_fp(fiber_record& fiber) {
     }
     fiber.details->fp = fp_state::exchange(fiber.details->fp);
     wait_with_care(fiber, but_for_fp);
-    if constexpr (seals_blocks) seal_block(fiber);
     return handed_over;
 }
 
@@ -319,9 +323,15 @@ void* run_in(fiber_record& outer, fiber_record& fiber) {
     fiber.details->outer = nullptr;
     if (fiber.state != plain || exceptions_of(now).any()) [[unlikely]]
         came_back_with_care(fiber);
-    else if constexpr (seals_blocks)
-        seal_block(fiber);
     return handed_over;
+}
+
+[[noreturn]] void throw_not_resumable(const fiber_record& fiber) {
+    if (!is_fiber(fiber)) throw_or_die(fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body"));
+    if (fiber.progress & ended)
+        throw_or_die(fiber_error("weft: resume() of a fiber that has ended: ask done() before resuming"));
+    throw_or_die(
+        fiber_error("weft: resume() of a running fiber: only a suspended one can be resumed, by one thread at a time"));
 }
 
 } // namespace
@@ -330,7 +340,7 @@ void* resume_with_care(fiber_record& fiber) {
     if (!waits(fiber)) throw_not_resumable(fiber);
     thread_state& thread = this_thread();
     get_to_know(thread);
-    open_block(fiber);
+    verify_checksum(fiber);
     if (!exceptions_of(thread).any()) {
         fiber_record* const outer = running_fiber(thread);
         if (resumable(fiber)) return outer ? run_in(*outer, fiber) : resume(fiber);
@@ -347,9 +357,7 @@ namespace {
     thread_state& thread = this_thread();
     get_to_know(thread);
     fiber.details->exceptions = std::exchange(exceptions_of(thread), {});
-    note_thread(fiber);
-    wait_with_care(fiber, 0); // it holds an exception, another fiber, or what belongs to this thread
-    if constexpr (seals_blocks) seal_block(fiber);
+    wait_until_resumed(fiber);
 }
 } // namespace
 
@@ -360,19 +368,52 @@ void came_back_with_care(fiber_record& fiber) {
     rethrow_failure(fiber);
 }
 
-void check_suspend(fiber_record& fiber) {
+namespace {
+void throw_if_unwinding([[maybe_unused]] fiber_record& fiber) {
+#if WEFT_EXCEPTIONS
+    if (!(fiber.state & unwinding)) return;
+    set_marks(fiber.context, all_marks); // it may swallow this, and come again
+    throw forced_unwind{fiber};
+#endif
+}
+
+// Before a suspend() by what is checked or does not run, or in one that is being unwound.
+void check_leaving(fiber_record& fiber, bool with_value) {
     if (fiber.state & abandoned) fatal(running_was_destroyed);
     if (waits(fiber) || fiber.progress & ended || fiber.state & set_aside)
         throw_or_die(fiber_error("weft: suspend() of a fiber that is not running: only the fiber itself, or one it has "
                                  "resumed, can suspend it"));
-    open_block(fiber);
-#if WEFT_EXCEPTIONS
-    if (fiber.state & unwinding) {
-        set_marks(fiber.context, all_marks); // it may swallow this, and come again
-        throw forced_unwind{fiber};
+    verify_checksum(fiber);
+    throw_if_unwinding(fiber);
+    if (fiber.state & checked) {
+        if (fiber.details->operations->yields && !with_value)
+            throw_or_die(fiber_error(
+                "weft: a generator's body was suspended without a value: it suspends by yield() alone"));
+        set_marks(fiber.context, not_resumable);
     }
-#endif
     if (!suspendable(fiber)) fatal("weft: the control block of a running fiber was overwritten");
+}
+} // namespace
+
+void check_suspend(fiber_record& fiber) {
+    check_leaving(fiber, false);
+}
+
+void check_suspend_with_value(fiber_record& fiber) {
+    check_leaving(fiber, true);
+}
+
+void suspend_with_care(fiber_record& fiber) {
+    check_suspend(fiber);
+    departure d;
+    d.to_resumer(fiber.details->sanitizer, false);
+    switch_to_resumer(fiber.context);
+    d.back_in_fiber(fiber.details->sanitizer);
+}
+
+void resumed_with_care(fiber_record& fiber) {
+    set_checksum(fiber);
+    throw_if_unwinding(fiber);
 }
 
 namespace {
@@ -389,7 +430,7 @@ bool runs_here(const fiber_record& fiber) noexcept {
 // unless the process is known to end.
 void abandon(fiber_record& fiber) noexcept {
     if (runs_here(fiber)) {
-        open_block(fiber);
+        verify_checksum(fiber);
         fiber.state |= abandoned;
         set_marks(fiber.context, all_marks);
     } else if (!exiting.load(std::memory_order_relaxed)) {
@@ -403,12 +444,13 @@ void end_early(fiber_record& fiber) noexcept {
     if (!can_be_unwound(fiber))
         fatal("weft: a suspended fiber was destroyed that cannot be unwound: its body, one that it waits for or "
               "weft itself was compiled without exceptions; resume it to its end first");
+    verify_checksum(fiber);
     run(fiber, unwinding); // to the end: then no suspension gives control back
 }
 
 } // namespace
 
-void WEFT_CONTEXT_ABI::destroy_with_care(fiber_record& fiber) noexcept {
+void destroy_with_care(fiber_record& fiber) noexcept {
     if (!(fiber.progress & ended)) {
         if (!waits(fiber)) return abandon(fiber);
         end_early(fiber);
@@ -420,18 +462,6 @@ void WEFT_CONTEXT_ABI::destroy_with_care(fiber_record& fiber) noexcept {
     fiber.details->sanitizer.destroy();
     fiber.details->operations->release(fiber);
     free_record(fiber);
-}
-
-void throw_not_resumable(const fiber_record& fiber) {
-    if (!is_fiber(fiber)) throw_or_die(fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body"));
-    if (fiber.progress & ended)
-        throw_or_die(fiber_error("weft: resume() of a fiber that has ended: ask done() before resuming"));
-    throw_or_die(
-        fiber_error("weft: resume() of a running fiber: only a suspended one can be resumed, by one thread at a time"));
-}
-
-void throw_nothing_handed_over() {
-    throw_or_die(fiber_error("weft: a generator's body was suspended without a value: it suspends by yield() alone"));
 }
 
 void throw_stack_too_small(std::size_t size, std::size_t needed) {

@@ -26,7 +26,7 @@ void set_fibers_aside(const waiting_flow& flow) noexcept {
 void take_fibers_up(const waiting_flow& flow) noexcept {
     for (fiber_record* f = flow.fiber; f; f = f->details->outer) {
         f->state &= ~std::uint32_t{set_aside};
-        if (!(f->state & (unwinding | abandoned))) set_marks(f->context, not_resumable);
+        if (!(f->state & (unwinding | abandoned | checked))) set_marks(f->context, not_resumable);
     }
 }
 

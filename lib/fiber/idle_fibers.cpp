@@ -4,6 +4,7 @@
 
 #include "../stack/stack_keeper.h"
 #include "../stack/thread_cache.h"
+#include "checksum.h"
 #include "leak_roots.h"
 #include "records.h"
 
@@ -49,10 +50,12 @@ constinit const stack_keeper keeper{[]() noexcept { return mine.count + at_hand(
 } // namespace
 
 // Nor inlined by the linker into a body, which may have switched.
-[[gnu::noinline]] fiber_record& WEFT_CONTEXT_ABI::take_another_idle_fiber() {
+[[gnu::noinline]] fiber_record& take_another_idle_fiber() {
     if (mine.count == 0) return idle_fiber_frame::create(default_stack_allocator{});
-    set_at_hand(this_thread(), *mine.pop());
-    return take_idle_fiber();
+    fiber_record& fiber = *mine.pop();
+    let_resume(fiber.context);
+    if (fiber.progress & always_checked) begin_to_check(fiber);
+    return fiber;
 }
 
 [[gnu::noinline]] void keep_idle_fiber(fiber_record& fiber) noexcept {
@@ -63,14 +66,17 @@ constinit const stack_keeper keeper{[]() noexcept { return mine.count + at_hand(
     fiber.state = plain;
     if (!keeps_any || !open_cache<&discard_all>(mine.phase)) return discard(fiber);
     keeper_of_stacks.store(&keeper, std::memory_order_relaxed);
-    fiber.progress = prepared;
+    fiber.progress &= always_checked;
     thread_state& thread = this_thread();
-    if (at_hand(thread)) {
-        if (mine.count == mine.capacity)
-            while (mine.count > mine.capacity / 2) discard(*mine.pop());
-        mine.push(&fiber_at_hand(thread));
+    fiber_record* keep = &fiber;
+    if (!(fiber.progress & always_checked)) { // to take one with a checksum is not for inline code
+        keep = at_hand(thread) ? &fiber_at_hand(thread) : nullptr;
+        set_at_hand(thread, fiber);
     }
-    set_at_hand(thread, fiber);
+    if (!keep) return;
+    if (mine.count == mine.capacity)
+        while (mine.count > mine.capacity / 2) discard(*mine.pop());
+    mine.push(keep);
 }
 
 } // namespace weft::detail

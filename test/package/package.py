@@ -152,7 +152,7 @@ class Package:
         library = self.prefix / "lib/libweft.so"
         exported = set()
         for line in run("nm", "--dynamic", "--defined-only", "--demangle", library).splitlines():
-            exported.add(line.split(" ", 2)[2])
+            exported.add(re.sub(r"\[abi:\w+\]", "", line.split(" ", 2)[2]))
         declared, functions = self.declared()
         for name in sorted(exported):
             check(self.is_declared(name, declared), f"{library.name} exports {name}, which no header declares WEFT_API")
@@ -182,8 +182,8 @@ class Package:
         classes, functions = set(), {"weft_thread_state", "weft_this_thread", "weft_debugger_layout", "weft_debugger_records"}
         for header in (ROOT / "include").rglob("*.hpp"):
             text = re.sub(r"^#.*", "", header.read_text(), flags=re.MULTILINE)
-            classes |= set(re.findall(r"(?:class|struct) WEFT_API (\w+)", text))
-            functions |= set(re.findall(r"(?<!class )(?<!struct )WEFT_API [^(;{]*?(\w+)\(", text))
+            classes |= set(re.findall(r"(?:class|struct) WEFT_(?:API|EXPORT) (\w+)", text))
+            functions |= set(re.findall(r"(?<!class )(?<!struct )WEFT_(?:API|EXPORT) [^(;{]*?(\w+)\(", text))
             functions |= set(re.findall(r"WEFT_API extern const \w+ (\w+);", text)) # and constants
         functions.remove("WEFT_THIS_THREAD") # a macro, for the one above
         return classes | functions, functions
@@ -194,7 +194,7 @@ class Package:
         path = re.sub(r"\(.*| const$", "", re.sub(r"^(typeinfo name|typeinfo|vtable) for ", "", name)).split("::")
         if path[0] == "std":
             return True
-        while path[0] in ("weft", "detail", "this_fiber") or path[0].startswith("contexts_with_"):
+        while path[0] in ("weft", "detail", "this_fiber"):
             path = path[1:]
         return path[0] in declared and len(path) <= 2
 

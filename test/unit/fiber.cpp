@@ -2,6 +2,7 @@
 
 // weft/fiber.hpp.
 
+#include "checked_contexts.hpp"
 #include "child.hpp"
 #include "foreign.hpp"
 #include "recorded_stacks.hpp"
@@ -1959,19 +1960,22 @@ BOOST_AUTO_TEST_CASE(a_thread_that_ends_takes_nothing_with_it) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
-#if !defined(NDEBUG)
+BOOST_AUTO_TEST_CASE(a_debug_build_of_weft_checks_contexts, *boost::unit_test::enable_if<WEFT_TEST_DEBUG_WEFT>()) {
+    BOOST_TEST(weft_test::checks_contexts());
+}
+
 // What a stray write does to the words of a block that matter to whoever waits there.
-BOOST_AUTO_TEST_SUITE(overwritten_blocks)
+BOOST_AUTO_TEST_SUITE(overwritten_blocks, *boost::unit_test::precondition(weft_test::contexts_are_checked))
 
 namespace {
 
-#    if WEFT_SWITCH_NATIVE
+#if WEFT_SWITCH_NATIVE
 constexpr std::size_t words_of_fiber[] = {2, 3, 4, 5}; // pc, sp, its base register and frame pointer
 constexpr std::size_t words_of_resumer[] = {0, 1, 2, 3};
-#    else
+#else
 constexpr std::size_t words_of_fiber[] = {0};
 constexpr std::size_t words_of_resumer[] = {0};
-#    endif
+#endif
 
 // One bit of one word changes.
 void overwrite(weft::detail::fiber_record& fiber, std::size_t word) {
@@ -2054,4 +2058,3 @@ BOOST_AUTO_TEST_CASE(of_what_resumed_a_running_fiber) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
-#endif

@@ -51,7 +51,7 @@ concept has_stop_provider = requires(P& p) {
 };
 
 /// A coroutine with a stackful body, as the body sees it.
-struct driver {
+struct WEFT_TAGGED driver {
     fiber_record* body = nullptr;
     await_request* request = nullptr; // set by the body while it is suspended in an await
     bool takes_foreign = false;       // weft::await may suspend it

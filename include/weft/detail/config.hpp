@@ -39,7 +39,6 @@
 #    define WEFT_RETHROW static_cast<void>(0)
 #endif
 
-#define WEFT_API __attribute__((visibility("default")))
 #define WEFT_ALWAYS_INLINE inline __attribute__((always_inline))
 
 #if defined(__SANITIZE_ADDRESS__) || WEFT_HAS_FEATURE(address_sanitizer)
@@ -48,7 +47,7 @@
 #    define WEFT_ASAN 0
 #endif
 
-#if WEFT_HAS_FEATURE(hwaddress_sanitizer)
+#if defined(__SANITIZE_HWADDRESS__) || WEFT_HAS_FEATURE(hwaddress_sanitizer)
 #    define WEFT_HWASAN 1
 #else
 #    define WEFT_HWASAN 0
@@ -86,7 +85,7 @@
 // No macro tells of -fsplit-stack. Code that was compiled so calls __morestack; that this name stands for a place in a
 // section which linkers drop is an error as soon as it is used, and the section's name says why. (bfd, lld; gold refuses
 // it without the reason.)
-#if defined(__ELF__) && (defined(__x86_64__) || defined(__i386__))
+#if defined(__ELF__) && (defined(__x86_64__) || defined(__i386__)) && !defined(__ASSEMBLER__)
 asm(".ifndef __morestack\n\t"
     ".pushsection \"error: weft does not run on split stacks: build without -fsplit-stack\", \"e\", @progbits\n"
     "__morestack:\n\t"
@@ -94,23 +93,53 @@ asm(".ifndef __morestack\n\t"
     ".endif");
 #endif
 
-// Under PAC a saved program counter rests in memory signed, and with shadow call stacks a context has one more word.
-// Code with and without cannot hand contexts to each other, so their entry points have different names: a mixture does
-// not link.
+// Under PAC a saved program counter rests in memory signed.
 #if defined(__ARM_FEATURE_PAC_DEFAULT)
 #    define WEFT_SIGNED_CONTEXTS 1
 #else
 #    define WEFT_SIGNED_CONTEXTS 0
 #endif
-#if WEFT_SIGNED_CONTEXTS && WEFT_SHADOW_CALL_STACK
-#    define WEFT_CONTEXT_ABI contexts_with_signed_pc_and_shadow_call_stack
+
+// The settings that inline code and the library must share: what a control block holds, and who is told of a switch.
+// Nothing else is shared: NDEBUG, optimization, exceptions and the rest may differ from file to file.
+#if !WEFT_SWITCH_NATIVE
+#    define WEFT_SETTINGS_SWITCH "boost_switch"
+#elif !defined(__aarch64__)
+#    define WEFT_SETTINGS_SWITCH "native_switch"
 #elif WEFT_SIGNED_CONTEXTS
-#    define WEFT_CONTEXT_ABI contexts_with_signed_pc
-#elif WEFT_SHADOW_CALL_STACK
-#    define WEFT_CONTEXT_ABI contexts_with_shadow_call_stack
+#    define WEFT_SETTINGS_SWITCH "native_switch_signed_pc"
 #else
-#    define WEFT_CONTEXT_ABI contexts_with_plain_pc
+#    define WEFT_SETTINGS_SWITCH "native_switch_plain_pc"
 #endif
+#if WEFT_SHADOW_CALL_STACK
+#    define WEFT_SETTINGS_SHADOW "_shadow_call_stack"
+#else
+#    define WEFT_SETTINGS_SHADOW ""
+#endif
+#if WEFT_ASAN
+#    define WEFT_SETTINGS_SANITIZER "_address_sanitizer"
+#elif WEFT_HWASAN
+#    define WEFT_SETTINGS_SANITIZER "_hwaddress_sanitizer"
+#elif WEFT_MSAN
+#    define WEFT_SETTINGS_SANITIZER "_memory_sanitizer"
+#elif WEFT_TSAN
+#    define WEFT_SETTINGS_SANITIZER "_thread_sanitizer"
+#else
+#    define WEFT_SETTINGS_SANITIZER "_no_sanitizer"
+#endif
+#if WEFT_VALGRIND
+#    define WEFT_SETTINGS_VALGRIND "_valgrind"
+#else
+#    define WEFT_SETTINGS_VALGRIND ""
+#endif
+#define WEFT_SETTINGS WEFT_SETTINGS_SWITCH WEFT_SETTINGS_SHADOW WEFT_SETTINGS_SANITIZER WEFT_SETTINGS_VALGRIND
+
+// The settings are part of the name of whatever is declared so, of functions that a program declares with such a type,
+// too. A mixture does not link: "undefined reference to weft::detail::resume_with_care[abi:<settings>]".
+#define WEFT_TAGGED __attribute__((abi_tag(WEFT_SETTINGS)))
+// What the library exports. WEFT_EXPORT is for what no setting changes and for extern "C", which has no such names.
+#define WEFT_EXPORT __attribute__((visibility("default")))
+#define WEFT_API WEFT_EXPORT WEFT_TAGGED
 
 // The state of a thread (see thread_state.hpp) under the name that linkers know it by, and the function that returns its
 // address. Both names stand here alone.

@@ -10,13 +10,11 @@
 // last one is at hand here, the others are out of line.
 namespace weft::detail {
 
-inline namespace WEFT_CONTEXT_ABI {
 /// One that is not at hand, or a new one. \throws stack_exhausted
 WEFT_API fiber_record& take_another_idle_fiber();
 
 /// destroy() of a fiber that has not ended or is not to be kept as it is, or where another one is at hand.
 WEFT_API void destroy_with_care(fiber_record& fiber) noexcept;
-}
 
 /// Is a fiber at hand?
 inline bool at_hand(const thread_state& thread) noexcept { return thread.idle > not_in_use; }
@@ -30,7 +28,6 @@ inline fiber_record& take_idle_fiber() {
     auto& fiber = *reinterpret_cast<fiber_record*>(thread.idle);
     thread.idle = room_for_one;
     let_resume(fiber.context);
-    if constexpr (seals_blocks) seal_block(fiber);
     return fiber;
 }
 

@@ -44,7 +44,7 @@ struct stack_bounds {
 /// `size` bytes from `lowest` become a stack. Frames that were left there and never returned (of an abandoned context,
 /// or of one that was unmapped since) have poisoned AddressSanitizer's shadow of them, and HWAddressSanitizer still
 /// tags them. To Valgrind what lies below a stack pointer that has been is nobody's.
-inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] std::size_t size) noexcept {
+WEFT_TAGGED inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] std::size_t size) noexcept {
 #if WEFT_ASAN
     ASAN_UNPOISON_MEMORY_REGION(lowest, size);
 #endif
@@ -59,7 +59,7 @@ inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] st
 }
 
 /// What assembly has written MemorySanitizer takes for uninitialized.
-inline void written_by_assembly([[maybe_unused]] const void* first, [[maybe_unused]] std::size_t size) noexcept {
+WEFT_TAGGED inline void written_by_assembly([[maybe_unused]] const void* first, [[maybe_unused]] std::size_t size) noexcept {
 #if WEFT_MSAN
     __msan_unpoison(first, size);
 #endif
@@ -67,7 +67,7 @@ inline void written_by_assembly([[maybe_unused]] const void* first, [[maybe_unus
 
 /// As std::current_exception, which is null for what is no C++ exception, and whose result MemorySanitizer takes for uninitialized where the C++ runtime, as usual, is
 /// not instrumented.
-inline std::exception_ptr exception_in_hand() noexcept {
+WEFT_TAGGED inline std::exception_ptr exception_in_hand() noexcept {
     std::exception_ptr e = std::current_exception();
 #if WEFT_MSAN
     __msan_unpoison(&e, sizeof e);
@@ -106,7 +106,7 @@ inline std::exception_ptr unhandled_in_hand() noexcept {
 #endif
 
 /// What the sanitizers know of one fiber. Not initialized as a whole: the stores would be a tenth of making a fiber.
-struct sanitizer_fiber {
+struct WEFT_TAGGED sanitizer_fiber {
     stack_bounds own;     // its stack; set by create()
     stack_bounds resumer; // the stack it will be suspended to; set by every resume
     void* thread_sanitizer;

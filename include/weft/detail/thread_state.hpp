@@ -54,7 +54,7 @@ inline void set_running_fiber(thread_state& thread, fiber_record* fiber) noexcep
 
 } // namespace weft::detail
 
-extern "C" WEFT_API weft::detail::thread_state* WEFT_THIS_THREAD() noexcept;
+extern "C" WEFT_EXPORT weft::detail::thread_state* WEFT_THIS_THREAD() noexcept;
 
 // How this code reaches the state of the running thread:
 //

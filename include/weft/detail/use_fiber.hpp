@@ -18,7 +18,7 @@ namespace weft {
 /// its result: nothing, the value, or a std::tuple of several. A leading error_code or exception_ptr is thrown instead,
 /// the former as system_error of the same Asio.
 /// \throws not_in_fiber if no stackful body is running; what starting the operation throws.
-struct use_fiber_t {};
+struct WEFT_TAGGED use_fiber_t {};
 /// The one to pass: `socket.async_read_some(buffer, weft::use_fiber)`.
 inline constexpr use_fiber_t use_fiber{};
 
