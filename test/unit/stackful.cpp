@@ -241,7 +241,7 @@ BOOST_AUTO_TEST_CASE(neither_the_operand_nor_its_awaiter_is_moved) {
     }));
 }
 
-BOOST_AUTO_TEST_CASE(a_result_by_rvalue_reference_is_taken_out_of_the_awaiter) {
+BOOST_AUTO_TEST_CASE(a_result_by_rvalue_reference_names_the_object_in_the_awaiter) {
     struct gives_its_own {
         std::string text = "a text that is too long to be kept in place";
         bool await_ready() const noexcept { return false; }
@@ -249,10 +249,12 @@ BOOST_AUTO_TEST_CASE(a_result_by_rvalue_reference_is_taken_out_of_the_awaiter) {
         std::string&& await_resume() noexcept { return std::move(text); }
     };
     weft::sync_wait(weft::stackful<weft::task<>>([](auto& co) {
-        static_assert(std::is_same_v<decltype(co.await(gives_its_own{})), std::string>);
+        static_assert(std::is_same_v<decltype(co.await(gives_its_own{})), std::string&&>);
         static_assert(std::is_same_v<decltype(co.await(std::declval<scripted<form::returns_void, int&>&>())), int&>);
-        const auto& text = co.await(gives_its_own{});
-        BOOST_TEST(text == "a text that is too long to be kept in place");
+        gives_its_own named;
+        std::string&& text = co.await(named);
+        BOOST_TEST(&text == &named.text);
+        BOOST_TEST(std::string(co.await(gives_its_own{})) == "a text that is too long to be kept in place");
     }));
 }
 
