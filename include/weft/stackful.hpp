@@ -215,7 +215,10 @@ consteval ambient_way find_ambient_way() {
 /// template serves all whose promise has no await_transform or one that takes any awaiter; specialise it for a library
 /// that insists on operations of its own (weft/asio.hpp does), with `available = true` and a static
 /// `wait(detail::await_request&)` that returns an operand R's coroutines can await. Its exceptions appear at
-/// weft::await.
+/// weft::await. Without `wait` the promise is passed by.
+/// An await_transform that takes anything may still refuse weft's operand by a static_assert, which cannot be asked. It
+/// is asked where an R is awaitable itself (specialise this with `available = false` if it refuses). Of other types it
+/// is passed by, but a generator's body waits further out.
 template <class R, class Promise>
 struct ambient_adapter {
     /// Can they? Where not, weft::await looks for a body further out.

@@ -36,7 +36,7 @@ template <class T>
 struct referring : traced {
     std::string text = "a text that is too long to be kept in place";
     bool ready;
-    referring(const char* name, bool is_ready) : traced(name), ready(is_ready) {}
+    referring(const char* n, bool is_ready) : traced(n), ready(is_ready) {}
     ~referring() { text = "gone"; }
 
     bool await_ready() const noexcept { return ready; }
@@ -98,7 +98,7 @@ struct transforming {
 };
 
 /// A task of int whose promise has no await_transform.
-using open = symmetric<int>;
+using untransforming = symmetric<int>;
 
 void use(std::string_view text) {
     trace += text == "a text that is too long to be kept in place" ? "used " : "DANGLES ";
@@ -158,15 +158,15 @@ std::string as_this_compiler_does(std::string expected) {
 template <class T>
 void check_ways() {
     for (const bool ready : {true, false}) {
-        const std::string member = as_this_compiler_does(plainly<open, by_member<T>>(ready));
+        const std::string member = as_this_compiler_does(plainly<untransforming, by_member<T>>(ready));
         BOOST_TEST(member.find("DANGLES") == member.npos);
-        BOOST_TEST((by_co<open, by_member<T>>(ready)) == member);
-        BOOST_TEST((by_weft<open, by_member<T>>(ready)) == member);
+        BOOST_TEST((by_co<untransforming, by_member<T>>(ready)) == member);
+        BOOST_TEST((by_weft<untransforming, by_member<T>>(ready)) == member);
         BOOST_TEST(by_sync_wait<by_member<T>>(ready) == member);
 
-        const std::string function = as_this_compiler_does(plainly<open, by_function<T>>(ready));
-        BOOST_TEST((by_co<open, by_function<T>>(ready)) == function);
-        BOOST_TEST((by_weft<open, by_function<T>>(ready)) == function);
+        const std::string function = as_this_compiler_does(plainly<untransforming, by_function<T>>(ready));
+        BOOST_TEST((by_co<untransforming, by_function<T>>(ready)) == function);
+        BOOST_TEST((by_weft<untransforming, by_function<T>>(ready)) == function);
         BOOST_TEST(by_sync_wait<by_function<T>>(ready) == function);
 
         BOOST_TEST((by_co<transforming, by_member<T>>(ready)) ==
@@ -194,7 +194,7 @@ BOOST_AUTO_TEST_CASE(that_are_views_refer_to_an_awaiter_that_lives) {
 }
 
 BOOST_AUTO_TEST_CASE(have_the_type_that_the_awaiter_gives) {
-    weft::sync_wait(weft::stackful<open>([](auto& co) {
+    weft::sync_wait(weft::stackful<untransforming>([](auto& co) {
         static_assert(std::is_same_v<decltype(co.await(by_member<std::string&&>(true))), std::string&&>);
         static_assert(std::is_same_v<decltype(weft::await(by_member<std::string&&>(true))), std::string&&>);
         static_assert(std::is_same_v<decltype(weft::sync_wait(by_member<std::string&&>(true))), std::string&&>);
@@ -205,7 +205,7 @@ BOOST_AUTO_TEST_CASE(have_the_type_that_the_awaiter_gives) {
 }
 
 BOOST_AUTO_TEST_CASE(of_two_awaits_in_one_call_live_together) {
-    weft::sync_wait(weft::stackful<open>([](auto& co) {
+    weft::sync_wait(weft::stackful<untransforming>([](auto& co) {
         const by_member<std::string&> a(false), b(true);
         use_both(co.await(a), weft::await(b));
         trace.clear();

@@ -112,6 +112,18 @@ BOOST_AUTO_TEST_CASE(it_converts_as_the_operand_of_co_return_does) {
     BOOST_TEST(kept == "kept");
 }
 
+BOOST_AUTO_TEST_CASE(it_may_be_an_rvalue_reference_or_constant) {
+    std::string text = "a text that is too long to be kept in place";
+    BOOST_TEST(weft::sync_wait(weft::stackful<weft::task<std::string>>([&](auto&) -> std::string&& {
+                   return std::move(text);
+               })) == "a text that is too long to be kept in place");
+    BOOST_TEST(text == ""); // moved out of, not copied
+    int n = 0;
+    int&& named = weft::sync_wait(weft::stackful<weft::task<int&&>>([&](auto&) -> int&& { return std::move(n); }));
+    BOOST_TEST(&named == &n);
+    BOOST_TEST(weft::sync_wait(weft::stackful<weft::task<std::string>>([](auto&) -> const std::string { return "c"; })) == "c");
+}
+
 BOOST_AUTO_TEST_CASE(an_exception_of_the_body_goes_to_the_coroutine) {
     auto task = weft::stackful<weft::task<int>>([](auto&) -> int { throw std::runtime_error{"it failed"}; });
     BOOST_CHECK_EXCEPTION(weft::sync_wait(task), std::runtime_error,
