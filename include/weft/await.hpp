@@ -3,6 +3,7 @@
 
 #include <weft/detail/await_request.hpp>
 #include <weft/detail/await_shim.hpp>
+#include <weft/detail/awaiter_storage.hpp>
 #include <weft/fiber.hpp>
 
 #include <memory>
@@ -60,6 +61,8 @@ WEFT_ALWAYS_INLINE void suspend_ambient(driver& d, Awaiter& awaiter) {
 /// Awaits an operand that becomes an awaiter only here, in the body of `d`.
 template <adapted_operand Operand>
 WEFT_ALWAYS_INLINE auto await_adapted(driver& d, Operand&& operand) -> typename operand_adapter<Operand>::result {
+    if (d.body->state & unwinding) [[unlikely]]
+        check_suspend(*d.body); // throws: the promise of a coroutine that is being destroyed has no stop token to give
     auto a = operand_adapter<Operand>::get_awaiter(d, std::forward<Operand>(operand));
     if (!a.await_ready()) suspend_ambient(d, a);
     return a.await_resume();
@@ -69,19 +72,26 @@ WEFT_ALWAYS_INLINE auto await_adapted(driver& d, Operand&& operand) -> typename 
 
 /// Awaits `operand` in the running stackful body. Ready operands cost no switch; no memory is allocated.
 /// The functions of the awaiter run on the caller's stack, but await_suspend on that of whoever resumed the body.
+/// The result is what await_resume returns; what it may refer to, an awaiter that operator co_await returned by value,
+/// lives to the end of the full-expression, as with co_await. (`kept` holds it: leave it out.)
 /// \throws not_in_fiber if no stackful body is running; what the awaiter throws; forced_unwind if the body's coroutine
 /// is destroyed meanwhile.
 template <class Operand>
-WEFT_ALWAYS_INLINE auto await(Operand&& operand) -> typename detail::await_result_of<Operand>::type {
+WEFT_ALWAYS_INLINE auto await(Operand&& operand, detail::awaiter_storage<Operand&&>&& kept = {}) ->
+    typename detail::await_result_of<Operand&&>::type {
     static_assert(detail::awaitable<Operand> || detail::adapted_operand<Operand>,
-                  "weft::await: this operand is not awaitable: it needs await_ready, "
-                  "await_suspend and await_resume, or an operator co_await (for a sender, include <weft/senders.hpp>)");
+                  "weft::await: this operand is not awaitable: it needs await_ready, await_suspend and await_resume, or an "
+                  "operator co_await (one that argument-dependent lookup does not find is called by hand: "
+                  "operator co_await(operand); for a sender, include <weft/senders.hpp>)");
     if constexpr (detail::adapted_operand<Operand>) {
         return detail::await_adapted(detail::ambient_driver(), std::forward<Operand>(operand));
     } else if constexpr (detail::awaitable<Operand>) {
-        using awaiter = std::remove_reference_t<decltype(detail::get_awaiter(std::forward<Operand>(operand)))>;
+        using awaiter = std::remove_reference_t<detail::awaiter_of<Operand>>;
+        using result = typename detail::await_result_of<Operand>::type;
         detail::driver& d = detail::ambient_driver();
-        auto&& a = detail::get_awaiter(std::forward<Operand>(operand));
+        const detail::storage_end<detail::ends_with_call<Operand, result>, detail::awaiter_storage<Operand&&>> end{kept};
+        auto&& a = kept.awaiter.make(
+            [&]() -> decltype(auto) { return detail::get_awaiter(std::forward<Operand>(operand)); });
         if (!a.await_ready()) detail::suspend_ambient<awaiter>(d, a);
         return a.await_resume();
     }

@@ -121,6 +121,18 @@ BOOST_AUTO_TEST_CASE(it_converts_as_the_operand_of_co_return_does) {
     BOOST_TEST(kept == "kept");
 }
 
+BOOST_AUTO_TEST_CASE(it_may_be_an_rvalue_reference_or_constant) {
+    std::string text = "a text that is too long to be kept in place";
+    BOOST_TEST(weft::sync_wait(weft::stackful<weft::task<std::string>>([&](auto&) -> std::string&& {
+                   return std::move(text);
+               })) == "a text that is too long to be kept in place");
+    BOOST_TEST(text == ""); // moved out of, not copied
+    int n = 0;
+    int&& named = weft::sync_wait(weft::stackful<weft::task<int&&>>([&](auto&) -> int&& { return std::move(n); }));
+    BOOST_TEST(&named == &n);
+    BOOST_TEST(weft::sync_wait(weft::stackful<weft::task<std::string>>([](auto&) -> const std::string { return "c"; })) == "c");
+}
+
 BOOST_AUTO_TEST_CASE(an_exception_of_the_body_goes_to_the_coroutine) {
     auto task = weft::stackful<weft::task<int>>([](auto&) -> int { throw std::runtime_error{"it failed"}; });
     BOOST_CHECK_EXCEPTION(weft::sync_wait(task), std::runtime_error,
@@ -250,7 +262,7 @@ BOOST_AUTO_TEST_CASE(neither_the_operand_nor_its_awaiter_is_moved) {
     }));
 }
 
-BOOST_AUTO_TEST_CASE(a_result_by_rvalue_reference_is_taken_out_of_the_awaiter) {
+BOOST_AUTO_TEST_CASE(a_result_by_rvalue_reference_names_the_object_in_the_awaiter) {
     struct gives_its_own {
         std::string text = "a text that is too long to be kept in place";
         bool await_ready() const noexcept { return false; }
@@ -258,10 +270,12 @@ BOOST_AUTO_TEST_CASE(a_result_by_rvalue_reference_is_taken_out_of_the_awaiter) {
         std::string&& await_resume() noexcept { return std::move(text); }
     };
     weft::sync_wait(weft::stackful<weft::task<>>([](auto& co) {
-        static_assert(std::is_same_v<decltype(co.await(gives_its_own{})), std::string>);
+        static_assert(std::is_same_v<decltype(co.await(gives_its_own{})), std::string&&>);
         static_assert(std::is_same_v<decltype(co.await(std::declval<scripted<form::returns_void, int&>&>())), int&>);
-        const auto& text = co.await(gives_its_own{});
-        BOOST_TEST(text == "a text that is too long to be kept in place");
+        gives_its_own named;
+        std::string&& text = co.await(named);
+        BOOST_TEST(&text == &named.text);
+        BOOST_TEST(std::string(co.await(gives_its_own{})) == "a text that is too long to be kept in place");
     }));
 }
 
