@@ -181,9 +181,9 @@ class Linking:
     def check_all(self):
         plain = self.main_for("plain", "int check_all(void); int main(void) { return check_all(); }\n")
         loader = self.main_for("loader", LOADER)
-        static = ["-DWEFT_STATIC=1"]
-        kinds = {"local": self.objects("local", "-fno-pie", *static), "local-pie": self.objects("local-pie", "-fPIE", *static),
-                 "initial": self.objects("initial", "-fPIE"), "function": self.objects("function", "-fPIC", *static)}
+        in_itself = ["-DWEFT_STATIC=1"]
+        kinds = {"local": self.objects("local", "-fno-pie", *in_itself), "local-pie": self.objects("local-pie", "-fPIE", *in_itself),
+                 "initial": self.objects("initial", "-fPIE"), "function": self.objects("function", "-fPIC", *in_itself)}
         done = 0
         for linker, flags in self.linkers().items():
             ways = [("no-pie, static", "local", ["-no-pie", "-static"]), ("static-pie", "local-pie", ["-static-pie"]),
@@ -200,7 +200,9 @@ class Linking:
                 self.launch(f"{linker}, {way}", program)
                 done += 1
             for fold in [], ["-Wl,--gc-sections"], *([["-Wl,--icf=all", "-Wl,--gc-sections"]] if linker != "bfd" else []):
-                whole = self.program(f"{linker}-whole", *flags, *fold, "-static", self.whole(), self.library)
+                # Static programs that gold 2.40 links for AArch64 end at their first exception, without weft, too.
+                static = [] if self.runs_shared else ["-static"]
+                whole = self.program(f"{linker}-whole", *flags, *fold, *static, self.whole(), self.library)
                 said = run(*self.emulator, whole)
                 if said != "6, the end\n":
                     raise Failure(f"{linker} {fold}: the whole program said {said}")
