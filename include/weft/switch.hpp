@@ -39,13 +39,7 @@ struct transfer {
 
 } // namespace weft
 
-// The three functions as lib/switch/ defines them, one assembly file per architecture. Of all settings (see WEFT_TAGGED)
-// they depend on one, and then have other names, as lib/switch/asm.h does.
-#if WEFT_SHADOW_CALL_STACK
-#    define WEFT_SWITCH_NAME(name) __asm__(#name "_with_shadow_call_stack")
-#else
-#    define WEFT_SWITCH_NAME(name)
-#endif
+// The three functions as lib/switch/ defines them, one assembly file per architecture.
 extern "C" {
 /// weft::make_context.
 WEFT_EXPORT weft::context weft_make_context(void* stack_top, std::size_t size, void (*entry)(weft::transfer)) noexcept
@@ -56,7 +50,6 @@ WEFT_EXPORT weft::transfer weft_jump_context(weft::context to, void* data) WEFT_
 WEFT_EXPORT weft::transfer weft_ontop_context(weft::context to, void* data, weft::transfer (*call)(weft::transfer))
     WEFT_SWITCH_NAME(weft_ontop_context);
 }
-#undef WEFT_SWITCH_NAME
 
 namespace weft {
 

@@ -140,6 +140,13 @@ asm(".ifndef __morestack\n\t"
 // What the library exports. WEFT_EXPORT is for what no setting changes and for extern "C", which has no such names.
 #define WEFT_EXPORT __attribute__((visibility("default")))
 #define WEFT_API WEFT_EXPORT WEFT_TAGGED
+// The extern "C" functions of the bare switch depend on one of the settings: then they have other names, as they have in
+// lib/switch/asm.h.
+#if WEFT_SHADOW_CALL_STACK
+#    define WEFT_SWITCH_NAME(name) __asm__(#name "_with_shadow_call_stack")
+#else
+#    define WEFT_SWITCH_NAME(name)
+#endif
 
 // The state of a thread (see thread_state.hpp) under the name that linkers know it by, and the function that returns its
 // address. Both names stand here alone.
