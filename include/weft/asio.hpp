@@ -17,7 +17,13 @@
 /// \cond
 #define WEFT_ASIO boost::asio
 #define WEFT_ASIO_ERROR boost::system
+#if __has_include(<boost/asio/disposition.hpp>)
+#    define WEFT_ASIO_HAS_DISPOSITIONS 1
+#else
+#    define WEFT_ASIO_HAS_DISPOSITIONS 0
+#endif
 #include <weft/detail/asio_adapter.hpp>
+#undef WEFT_ASIO_HAS_DISPOSITIONS
 #undef WEFT_ASIO
 #undef WEFT_ASIO_ERROR
 /// \endcond

@@ -18,7 +18,13 @@ not help (Asio 1.22 with Clang) with -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTIN
 /// \cond
 #define WEFT_ASIO asio
 #define WEFT_ASIO_ERROR std
+#if __has_include(<asio/disposition.hpp>)
+#    define WEFT_ASIO_HAS_DISPOSITIONS 1
+#else
+#    define WEFT_ASIO_HAS_DISPOSITIONS 0
+#endif
 #include <weft/detail/asio_adapter.hpp>
+#undef WEFT_ASIO_HAS_DISPOSITIONS
 #undef WEFT_ASIO
 #undef WEFT_ASIO_ERROR
 /// \endcond
