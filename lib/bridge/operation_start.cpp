@@ -100,6 +100,11 @@ bool start_ticket::completed() const noexcept {
         .end_inside(*this, operation_start::outcome::completed, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
 }
 
+bool start_ticket::completed_in_place() const noexcept {
+    return start_table(start_table::part_of(*this))
+        .end_inside(*this, operation_start::outcome::elsewhere, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));
+}
+
 bool start_ticket::dropped() const noexcept {
     return start_table(start_table::part_of(*this))
         .end_inside(*this, operation_start::outcome::dropped, reinterpret_cast<std::uintptr_t>(__builtin_frame_address(0)));

@@ -2,37 +2,7 @@
 
 // The tests of weft's Asio adapter: of Boost.Asio, and, compiled with WEFT_STANDALONE_ASIO, of the standalone Asio.
 
-#if defined(WEFT_STANDALONE_ASIO)
-
-// Asio 1.22 finds the coroutines of GCC by itself, those of a recent Clang not.
-#    if defined(__clang__)
-#        define ASIO_HAS_CO_AWAIT 1
-#        define ASIO_HAS_STD_COROUTINE 1
-#    endif
-#    include <weft/standalone_asio.hpp>
-#    include <asio/experimental/awaitable_operators.hpp>
-
-namespace net = asio;
-namespace errors = std;
-
-#else
-
-#    include <weft/asio.hpp>
-#    include <boost/asio/as_tuple.hpp>
-#    include <boost/asio/experimental/awaitable_operators.hpp>
-#    include <boost/asio/redirect_error.hpp>
-
-namespace net = boost::asio;
-namespace errors = boost::system;
-
-#endif
-
-#if WEFT_TSAN
-// Asio counts the users of an executor with a fence, which ThreadSanitizer does not see.
-extern "C" const char* __tsan_default_suppressions() {
-    return "race:asio::execution::detail::any_executor_base::destroy_shared\n";
-}
-#endif
+#include "net.hpp"
 
 #include "awaiters.hpp"
 #include "blocks_in_use.hpp"
@@ -446,7 +416,7 @@ BOOST_AUTO_TEST_CASE(a_stackful_awaitable_awaits_as_a_coroutine_of_its_library_d
         BOOST_TEST((state.cancelled() == net::cancellation_type::none));
         BOOST_CHECK_THROW(co.await(net::async_initiate<const net::use_awaitable_t<>&, void(errors::error_code)>(
                               [&](auto handler) {
-                                  net::post(context, [h = std::move(handler)]() mutable { std::move(h)(net::error::eof); });
+                                  net::post(context, [h = std::move(handler)]() mutable { std::move(h)(errors::error_code{net::error::eof}); });
                               },
                               net::use_awaitable)),
                           errors::system_error);
@@ -645,7 +615,7 @@ auto noting(std::vector<net::cancellation_type>& seen, Token&& token) {
                 seen.push_back(kind);
                 if (kind != net::cancellation_type::terminal) return;
                 const auto h = kept;
-                std::move (*h)(net::error::operation_aborted);
+                std::move (*h)(errors::error_code{net::error::operation_aborted});
             });
         },
         token);

@@ -49,7 +49,7 @@ public:
             failed = true;
         }
         if (end == outcome::completed || failed)
-            go_on_after_start();
+            go_on_inside(true);
         else if (end == outcome::dropped)
             drop();
     }
@@ -63,15 +63,28 @@ protected:
     virtual void begin_in_awaitable(::weft::detail::start_ticket ticket) = 0;
     virtual void begin(::weft::detail::start_ticket ticket) = 0;
 
-    // Both may destroy this object.
+    // Each of these may destroy this object.
     void go_on() {
         driver_->nested = 0;
         ::weft::detail::continuation next(std::move(next_));
         std::move(next)();
     }
+    // What goes on inside of a start, and starts an operation that does so too, runs over the stack in the end; Asio's
+    // coroutines do.
+    void go_on_inside(bool by_own_executor) {
+        constexpr unsigned limit = 16;
+        if (++driver_->nested < limit || !by_own_executor) {
+            ::weft::detail::continuation next(std::move(next_));
+            std::move(next)();
+        } else {
+            driver_->nested = 0;
+            const any_io_executor executor = executor_;
+            (post)(executor, [next = std::move(next_)]() mutable { std::move(next)(); });
+        }
+    }
     void drop() noexcept { const ::weft::detail::continuation next(std::move(next_)); }
 
-    any_io_executor executor_; // of the coroutine; unused where it is not of this Asio
+    any_io_executor executor_; // where a handler that is not bound to another one is called, if that is known
     cancellation_slot slot_;
 
 private:
@@ -88,7 +101,7 @@ private:
         WEFT_CATCH(...) {
             switch (here.ended(&request.failure)) {
             case outcome::pending: return nullptr;
-            case outcome::elsewhere: WEFT_RETHROW; // ends the program: the body may be anywhere
+            case outcome::elsewhere: std::terminate(); // the body may be anywhere
             case outcome::completed:
             case outcome::dropped: request.failure = ::weft::detail::exception_in_hand(); return driver;
             }
@@ -96,32 +109,22 @@ private:
         return here.ended() == outcome::completed ? driver : nullptr;
     }
 
-    // Asio's coroutines go on inside of the function that starts the operation, and run over the stack if they do so
-    // again and again.
-    void go_on_after_start() {
-        constexpr unsigned limit = 16;
-        if (++driver_->nested < limit) {
-            ::weft::detail::continuation next(std::move(next_));
-            std::move(next)();
-        } else {
-            driver_->nested = 0;
-            const any_io_executor executor = executor_;
-            (post)(executor, [next = std::move(next_)]() mutable { std::move(next)(); });
-        }
-    }
-
     ::weft::detail::continuation next_;
     ::weft::detail::driver* driver_;
 };
 
 /// What an operation calls when it has completed.
+///
+/// If nobody has asked what is associated with it, and it is called inside of the start, then the function that starts
+/// has simply called it: there the coroutine goes on when that function has returned. Otherwise it may be an executor
+/// that calls it, and the coroutine has to go on in that call.
 template <class Operation, bool InAwaitable>
 class handler_base {
 public:
     handler_base(Operation& operation, ::weft::detail::start_ticket ticket) noexcept
         : operation_(&operation), ticket_(ticket) {}
     handler_base(handler_base&& other) noexcept
-        : operation_(std::exchange(other.operation_, nullptr)), ticket_(other.ticket_) {}
+        : operation_(std::exchange(other.operation_, nullptr)), ticket_(other.ticket_), asked_(other.asked_) {}
     ~handler_base() {
         if (!operation_ || ticket_.dropped()) return;
         if constexpr (InAwaitable) operation_->drop(); // any other coroutine may be gone before
@@ -131,15 +134,45 @@ public:
     void operator()(Args&&... args) {
         operation_->set_results(std::forward<Args>(args)...);
         Operation& operation = *std::exchange(operation_, nullptr);
-        if (!ticket_.completed()) operation.go_on();
+        if (asked_ == what::nothing) {
+            if (!ticket_.completed()) operation.go_on();
+        } else if (ticket_.completed_in_place()) {
+            operation.go_on_inside(asked_ == what::executor);
+        } else {
+            operation.go_on();
+        }
+    }
+
+    /// It is about to be called by an executor, but not yet known by which.
+    void asked() const noexcept {
+        if (asked_ == what::nothing) asked_ = what::something;
+    }
+    /// By that of a coroutine of this Asio.
+    const any_io_executor& executor() const noexcept {
+        asked_ = what::executor;
+        return operation_->executor();
+    }
+    /// By this one.
+    template <class Executor>
+    void executor_is(const Executor& executor) const noexcept {
+        if constexpr (std::convertible_to<Executor, any_io_executor>) {
+            if (!operation_ || asked_ == what::executor) return;
+            asked_ = what::executor;
+            operation_->set_executor(executor);
+        } else {
+            asked();
+        }
     }
 
 protected:
     Operation& operation() const noexcept { return *operation_; }
 
 private:
+    enum class what : unsigned char { nothing, something, executor };
+
     Operation* operation_;
     ::weft::detail::start_ticket ticket_;
+    mutable what asked_ = what::nothing;
 };
 
 /// In the body of an awaitable: with all that is associated with the handlers of use_awaitable.
@@ -150,7 +183,7 @@ public:
     using cancellation_slot_type = cancellation_slot;
     using handler_base<Operation, true>::handler_base;
 
-    executor_type get_executor() const noexcept { return this->operation().executor(); }
+    executor_type get_executor() const noexcept { return this->executor(); }
     cancellation_slot_type get_cancellation_slot() const noexcept { return this->operation().slot(); }
 };
 
@@ -159,6 +192,16 @@ template <class Operation>
 class handler : public handler_base<Operation, false> {
 public:
     using handler_base<Operation, false>::handler_base;
+};
+
+/// What is associated with a handler by default, but the handler is told.
+template <class Handler, class Default>
+struct default_allocator {
+    using type = Default;
+    static type get(const Handler& h, const Default& allocator = Default()) noexcept {
+        h.asked();
+        return allocator;
+    }
 };
 
 template <class Begin, class... Results>
@@ -171,11 +214,13 @@ public:
     // For handlers.
     using operation_base::drop;
     using operation_base::go_on;
+    using operation_base::go_on_inside;
     template <class... Args>
     void set_results(Args&&... args) {
         results_.emplace(std::forward<Args>(args)...);
     }
     const any_io_executor& executor() const noexcept { return executor_; }
+    void set_executor(const any_io_executor& executor) noexcept { executor_ = executor; }
     cancellation_slot slot() const noexcept { return slot_; }
 
 private:
@@ -359,6 +404,21 @@ awaitable<void, Executor> wait_for_foreign(::weft::detail::await_request& reques
 }
 
 } // namespace weft_detail
+
+template <class Operation, class Allocator>
+struct associated_allocator<weft_detail::handler_in_awaitable<Operation>, Allocator>
+    : weft_detail::default_allocator<weft_detail::handler_in_awaitable<Operation>, Allocator> {};
+template <class Operation, class Allocator>
+struct associated_allocator<weft_detail::handler<Operation>, Allocator>
+    : weft_detail::default_allocator<weft_detail::handler<Operation>, Allocator> {};
+template <class Operation, class Executor>
+struct associated_executor<weft_detail::handler<Operation>, Executor> {
+    using type = Executor;
+    static type get(const weft_detail::handler<Operation>& h, const Executor& executor = Executor()) noexcept {
+        h.executor_is(executor);
+        return executor;
+    }
+};
 
 template <class R, class... Args>
 class async_result<::weft::use_fiber_t, R(Args...)> {

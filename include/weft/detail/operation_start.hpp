@@ -6,8 +6,9 @@
 #include <cstdint>
 #include <exception>
 
-// An operation that completes inside of the call that starts it goes on after that call: a loop of them must not nest.
-// One that completes elsewhere goes on there and at once, whether that call has returned or not. The call is user code:
+// An operation that completes inside of the call that starts it goes on after that call, if that makes no difference: a
+// loop of them must not nest. One that completes elsewhere goes on there and at once, whether that call has returned or
+// not. The call is user code:
 // it may suspend the flow that it runs in, and return on another thread, after others that were begun later; and when
 // the operation completes elsewhere, either side may find the other one gone. So a running start is kept neither in the
 // thread nor in the operation, but in a table of the process, under a number that no other start ever has.
@@ -23,6 +24,8 @@ public:
     /// The operation has completed. True: inside of its start, so that the starter goes on with the coroutine; false:
     /// the caller does.
     WEFT_API bool completed() const noexcept;
+    /// The operation has completed, and the caller goes on with the coroutine. Is that inside of the start?
+    WEFT_API bool completed_in_place() const noexcept;
     /// What was to complete the operation is gone. True: inside of its start, so that the starter is told.
     WEFT_API bool dropped() const noexcept;
 
