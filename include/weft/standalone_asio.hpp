@@ -23,7 +23,13 @@ not help (Asio 1.22 with Clang) with -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTIN
 #else
 #    define WEFT_ASIO_HAS_DISPOSITIONS 0
 #endif
+#if __has_include(<asio/inline_executor.hpp>)
+#    define WEFT_ASIO_HAS_INLINE_EXECUTOR 1
+#else
+#    define WEFT_ASIO_HAS_INLINE_EXECUTOR 0
+#endif
 #include <weft/detail/asio_adapter.hpp>
+#undef WEFT_ASIO_HAS_INLINE_EXECUTOR
 #undef WEFT_ASIO_HAS_DISPOSITIONS
 #undef WEFT_ASIO
 #undef WEFT_ASIO_ERROR

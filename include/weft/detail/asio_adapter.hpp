@@ -194,6 +194,15 @@ public:
     using handler_base<Operation, false>::handler_base;
 };
 
+#if WEFT_ASIO_HAS_INLINE_EXECUTOR
+/// The executor of a handler that has none: Asio's default of today cannot post, so it is that of before.
+template <class Executor>
+using default_executor = std::conditional_t<std::is_same_v<Executor, inline_executor>, system_executor, Executor>;
+#else
+template <class Executor>
+using default_executor = Executor;
+#endif
+
 /// What is associated with a handler by default, but the handler is told.
 template <class Handler, class Default>
 struct default_allocator {
@@ -413,10 +422,16 @@ struct associated_allocator<weft_detail::handler<Operation>, Allocator>
     : weft_detail::default_allocator<weft_detail::handler<Operation>, Allocator> {};
 template <class Operation, class Executor>
 struct associated_executor<weft_detail::handler<Operation>, Executor> {
-    using type = Executor;
-    static type get(const weft_detail::handler<Operation>& h, const Executor& executor = Executor()) noexcept {
-        h.executor_is(executor);
-        return executor;
+    using type = weft_detail::default_executor<Executor>;
+    static type get(const weft_detail::handler<Operation>& h) noexcept { return get(h, Executor()); }
+    static type get(const weft_detail::handler<Operation>& h, const Executor& executor) noexcept {
+        if constexpr (std::is_same_v<type, Executor>) {
+            h.executor_is(executor);
+            return executor;
+        } else {
+            h.executor_is(type());
+            return type();
+        }
     }
 };
 
