@@ -8,7 +8,9 @@
 ///     std::size_t n = socket.async_read_some(buffer, weft::use_fiber); // from any depth below a stackful body
 ///
 /// Include it wherever a boost::asio::awaitable gets a stackful body that uses weft::await: it teaches weft how such a
-/// coroutine waits for operations of others.
+/// coroutine waits for operations of others. Its context has work meanwhile, and the body goes on on the awaitable's
+/// executor; then the thread that completed the operation has left the context. If the context is destroyed before, the
+/// body is unwound, and the operation may still complete, which does nothing. (One that never does keeps 128 bytes.)
 
 #include <weft/detail/use_fiber.hpp>
 

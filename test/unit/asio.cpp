@@ -558,7 +558,8 @@ BOOST_AUTO_TEST_CASE(a_context_may_be_destroyed_as_soon_as_the_body_has_ended) {
     }
     for (int i = 0; i < contexts / 10; ++i) {
         net::thread_pool pool{1};
-        spawn(net::make_strand(pool), body);
+        auto strand = net::make_strand(pool);
+        spawn(strand, body);
         pool.join();
     }
     BOOST_TEST(ended == contexts + contexts / 10);

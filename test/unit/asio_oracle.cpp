@@ -6,16 +6,22 @@
 
 #include "net.hpp"
 
-#include <weft/task.hpp>
-
 #if defined(WEFT_STANDALONE_ASIO)
-#    include <asio/experimental/append.hpp>
-#    include <asio/experimental/as_tuple.hpp>
 #    include <asio/experimental/channel.hpp>
-#    include <asio/experimental/deferred.hpp>
 #    include <asio/experimental/parallel_group.hpp>
-#    include <asio/experimental/prepend.hpp>
+#    if __has_include(<asio/append.hpp>)
+#        include <asio/append.hpp>
+#        include <asio/as_tuple.hpp>
+#        include <asio/deferred.hpp>
+#        include <asio/prepend.hpp>
+namespace adapters = asio;
+#    else
+#        include <asio/experimental/append.hpp>
+#        include <asio/experimental/as_tuple.hpp>
+#        include <asio/experimental/deferred.hpp>
+#        include <asio/experimental/prepend.hpp>
 namespace adapters = asio::experimental;
+#    endif
 #    define WEFT_TEST_ASIO_AT_LEAST(boost, standalone) (ASIO_VERSION >= (standalone))
 #else
 #    include <boost/asio/append.hpp>
@@ -45,6 +51,9 @@ namespace adapters = boost::asio;
 #        include <boost/asio/cancel_at.hpp>
 #    endif
 #endif
+
+#include <weft/stackful.hpp>
+#include <weft/task.hpp>
 
 #include <boost/test/unit_test.hpp>
 
@@ -495,6 +504,7 @@ BOOST_AUTO_TEST_CASE(a_handler_that_is_dropped_or_whose_context_ends) {
 }
 
 BOOST_AUTO_TEST_CASE(a_start_that_throws_when_it_has_given_the_handler_away) {
+#if WEFT_TEST_ASIO_AT_LEAST(108100, 102400) // before, Asio ends the program there, in a coroutine too
     const auto throwing = [](scene& s, auto run, auto&) {
         s.note("result", run([&](auto token) {
             return net::async_initiate<decltype(token), void(int)>(
@@ -505,7 +515,6 @@ BOOST_AUTO_TEST_CASE(a_start_that_throws_when_it_has_given_the_handler_away) {
                 token);
         }));
     };
-#if WEFT_TEST_ASIO_AT_LEAST(108100, 102400) // before, Asio ends the program there, in a coroutine too
     const std::string oracle = trace_of<false>(throwing, true);
     BOOST_TEST(oracle.find("result 3") != std::string::npos);
     BOOST_TEST(trace_of<true>(throwing, true) == oracle);

@@ -28,8 +28,12 @@ namespace weft {
 ///
 /// What starting the operation throws appears here, where use_awaitable lets it leave run(). If the start has given the
 /// handler away before, there is somebody who will call it: the exception leaves run() as there, and in another
-/// coroutine type appears here when the operation completes. Operations that complete inside of their start go on after
-/// it; in an awaitable every 16th in a row by a post to the executor, so that a loop of them does not grow the stack.
+/// coroutine type appears here when the operation completes.
+///
+/// An operation that completes inside of its start goes on after it, if the start has called the handler itself, and in
+/// the call of the executor, if one calls it (asio::dispatch). Of these every 16th in a row goes on by a post to that
+/// executor, so that a loop of them does not grow the stack; one bound by asio::bind_executor does not, and nests as
+/// with use_awaitable.
 /// \throws not_in_fiber if no stackful body is running.
 struct use_fiber_t {
     /// An executor for I/O objects whose operations take this token when none is given.
