@@ -60,6 +60,7 @@ namespace adapters = boost::asio;
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <exception>
 #include <memory>
 #include <sstream>
 #include <stdexcept>
@@ -74,19 +75,26 @@ using std::chrono::hours;
 using std::chrono::milliseconds;
 using errors::error_code;
 
-/// What one program runs in, and its trace.
+/// The trace of one program; outlives everything else of it.
+struct record {
+    std::ostringstream text;
+    bool context_ends = false;
+};
+
+/// What one program runs in.
 class scene {
 public:
+    explicit scene(record& trace) : trace_{trace} {}
+
     net::io_context io{1};
     net::strand<net::any_io_executor> strand{io.get_executor()}, other{io.get_executor()};
     net::cancellation_signal signal;
 
     template <class... Words>
     void note(const Words&... words) {
-        ((trace_ << ' ' << words), ...);
-        trace_ << " [" << here() << "]\n";
+        ((trace_.text << ' ' << words), ...);
+        trace_.text << " [" << here() << "]\n";
     }
-    std::string trace() const { return trace_.str(); }
 
     std::string name(const net::any_io_executor& executor) {
         if (executor == net::any_io_executor{strand}) return "strand";
@@ -99,6 +107,7 @@ public:
     /// Where the caller runs. Asked anew at every call: a body changes threads.
     [[gnu::noinline]] std::string here() {
         asm volatile("" ::: "memory");
+        if (trace_.context_ends) return "the end of the context";
         return strand.running_in_this_thread()             ? "strand"
                : other.running_in_this_thread()            ? "other strand"
                : io.get_executor().running_in_this_thread() ? "io"
@@ -123,7 +132,7 @@ public:
     }
 
 private:
-    std::ostringstream trace_;
+    record& trace_;
 };
 
 /// The two ways.
@@ -142,49 +151,46 @@ struct by_fiber {
     }
 };
 
+/// Notes the end of a body, however it comes.
+struct leaving {
+    scene& s;
+    ~leaving() { s.note("left"); }
+};
+
 template <bool Fiber, class Program>
 std::string trace_of(Program program, bool on_strand, bool destroyed_midway = false) {
-    scene s;
-    std::string trace;
-    const net::any_io_executor executor = on_strand ? net::any_io_executor{s.strand} : net::any_io_executor{s.io.get_executor()};
-    {
-        struct watch {
-            scene& s;
-            std::string& trace;
-            ~watch() { trace = s.trace(); }
-        };
-        net::co_spawn(
-            executor,
-            [&]() -> net::awaitable<void> {
-                return weft::stackful([&](auto& co) {
-                    struct unwound {
-                        scene& s;
-                        ~unwound() { s.note("left"); }
-                    } const last{s};
-                    if constexpr (Fiber)
-                        program(s, by_fiber{}, co);
-                    else
-                        program(s, by_awaitable<std::remove_reference_t<decltype(co)>>{co}, co);
-                    s.note("end");
-                });
-            },
-            net::bind_cancellation_slot(s.signal.slot(), [&](std::exception_ptr failure) {
-                s.attempt([&] {
-                    if (failure) std::rethrow_exception(failure);
-                });
-                s.note("completed");
-            }));
-        for (bool threw = true; threw;)
-            s.attempt([&] {
-                if (destroyed_midway)
-                    s.io.poll();
+    record trace;
+    auto s = std::make_unique<scene>(trace);
+    net::co_spawn( // a strand must not outlive its context
+        on_strand ? net::any_io_executor{s->strand} : net::any_io_executor{s->io.get_executor()},
+        [&]() -> net::awaitable<void> {
+            return weft::stackful([&](auto& co) {
+                const leaving last{*s};
+                if constexpr (Fiber)
+                    program(*s, by_fiber{}, co);
                 else
-                    s.io.run_for(std::chrono::seconds{30});
-                threw = false;
+                    program(*s, by_awaitable<std::remove_reference_t<decltype(co)>>{co}, co);
+                s->note("end");
             });
-        trace = s.trace();
-    }
-    return trace;
+        },
+        net::bind_cancellation_slot(s->signal.slot(), [&](std::exception_ptr failure) {
+            s->attempt([&] {
+                if (failure) std::rethrow_exception(failure);
+            });
+            s->note("completed");
+        }));
+    bool returned = false;
+    while (!returned)
+        s->attempt([&] {
+            if (destroyed_midway)
+                s->io.poll();
+            else
+                s->io.run_for(std::chrono::seconds{30});
+            returned = true;
+        });
+    trace.context_ends = true;
+    s.reset();
+    return trace.text.str();
 }
 
 template <class Program>
@@ -208,7 +214,7 @@ auto noting(scene& s, Token&& token, int result = 5) {
             s.note("default allocator", std::is_same_v<net::associated_allocator_t<decltype(handler)>, std::allocator<void>>);
             s.note("slot", net::get_associated_cancellation_slot(handler).is_connected());
 #if WEFT_TEST_ASIO_AT_LEAST(108200, 102700)
-            s.note("immediate", s.name(net::get_associated_immediate_executor(handler, fallback)) );
+            s.note("immediate", s.name(net::get_associated_immediate_executor(handler, fallback)));
 #endif
             net::post(executor, [&s, result, h = std::move(handler)]() mutable {
                 s.note("calls");
