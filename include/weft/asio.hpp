@@ -8,7 +8,9 @@
 ///     std::size_t n = socket.async_read_some(buffer, weft::use_fiber); // from any depth below a stackful body
 ///
 /// Include it wherever a boost::asio::awaitable gets a stackful body that uses weft::await: it teaches weft how such a
-/// coroutine waits for operations of others.
+/// coroutine waits for operations of others. Its context has work meanwhile, and the body goes on on the awaitable's
+/// executor; then the thread that completed the operation has left the context. If the context is destroyed before, the
+/// body is unwound, and the operation may still complete, which does nothing. (One that never does keeps 128 bytes.)
 
 #include <weft/detail/use_fiber.hpp>
 
@@ -18,7 +20,19 @@
 #define WEFT_ASIO boost::asio
 #define WEFT_ASIO_ERROR boost::system
 #define WEFT_ASIO_KIND (std::uint64_t{BOOST_ASIO_VERSION} << 8 | 3)
+#if __has_include(<boost/asio/disposition.hpp>)
+#    define WEFT_ASIO_HAS_DISPOSITIONS 1
+#else
+#    define WEFT_ASIO_HAS_DISPOSITIONS 0
+#endif
+#if __has_include(<boost/asio/inline_executor.hpp>)
+#    define WEFT_ASIO_HAS_INLINE_EXECUTOR 1
+#else
+#    define WEFT_ASIO_HAS_INLINE_EXECUTOR 0
+#endif
 #include <weft/detail/asio_adapter.hpp>
+#undef WEFT_ASIO_HAS_INLINE_EXECUTOR
+#undef WEFT_ASIO_HAS_DISPOSITIONS
 #undef WEFT_ASIO
 #undef WEFT_ASIO_ERROR
 #undef WEFT_ASIO_KIND

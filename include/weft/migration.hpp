@@ -35,7 +35,7 @@ using migration_handler = void (*)(const migration_report&);
 /// Sets what is called, on the thread that resumes the fiber, just before it goes on; null: what is done by default.
 /// Returns what was set before. By default a sentence on stderr, then the program is aborted if the fiber is bound to a
 /// thread; caught exceptions are named once in a program.
-/// \pre the handler lets no exception out.
+/// \pre the handler lets no exception out, and does not suspend the fiber that it is called in.
 WEFT_API migration_handler set_migration_handler(migration_handler handler) noexcept;
 
 namespace detail {

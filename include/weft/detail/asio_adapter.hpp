@@ -3,11 +3,14 @@
 // weft for one Asio: included by weft/asio.hpp with WEFT_ASIO = boost::asio, by weft/standalone_asio.hpp with asio.
 // Meant to be included once for each, hence no include guard.
 
+#include <atomic>
 #include <chrono>
+#include <concepts>
 #include <coroutine>
+#include <cstddef>
 #include <exception>
-#include <memory>
 #include <optional>
+#include <thread>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -18,130 +21,246 @@ namespace weft_detail {
 /// await_request::kind of an operation of this Asio in this version: another one's is another type.
 inline constexpr std::uint64_t operation_kind = WEFT_ASIO_KIND;
 
-/// Notes that this thread is just starting an operation, so that one which completes at once, inside of the call that
-/// starts it, goes on only after that call: a loop of such operations must not nest. One that cannot be started, and so
-/// lets go of its handler, goes on after that call too.
-class starting {
-public:
-    explicit starting(const void* operation) noexcept : operation_(operation), outer_(std::exchange(innermost_, this)) {}
-    ~starting() { innermost_ = outer_; }
-    starting(const starting&) = delete;
-    starting& operator=(const starting&) = delete;
-
-    /// Goes on with a completed operation: now, or, if this thread is still starting it, by what start returns.
-    static void go_on(const void* operation, ::weft::detail::continuation next) {
-        if (starting* const here = of(operation)) {
-            here->next_.emplace(std::move(next));
-            here->completed_ = true;
-        } else {
-            std::move(next)();
-        }
-    }
-
-    /// The handler of an operation is destroyed uncalled: `next` is kept if this thread is still starting it.
-    static void let_go(const void* operation, ::weft::detail::continuation& next) noexcept {
-        if (starting* const here = of(operation)) here->next_.emplace(std::move(next));
-    }
-
-    /// Starting it has thrown: is there a way to go on?
-    bool failed() noexcept { return completed_ = next_.has_value(); }
-
-    std::optional<::weft::detail::continuation> completed() noexcept {
-        return completed_ ? std::move(next_) : std::nullopt;
-    }
-
-private:
-    static starting* of(const void* operation) noexcept {
-        starting* s = innermost_;
-        while (s && s->operation_ != operation) s = s->outer_;
-        return s;
-    }
-
-    static inline thread_local starting* innermost_ = nullptr;
-    const void* operation_;
-    starting* outer_;
-    std::optional<::weft::detail::continuation> next_;
-    bool completed_ = false;
-};
-
 /// An operation started by use_fiber: lies on the body's stack while the body waits for it.
 class operation_base {
 public:
-    /// Starts it. `next` is called where it completes; an operation that is dropped drops it. One that completes inside
-    /// of the call that starts it leaves `next` to the caller; so does one whose start throws: then `failure` is set.
-    virtual std::optional<::weft::detail::continuation> start(::weft::detail::continuation next, cancellation_slot slot,
-                                                              std::exception_ptr& failure) = 0;
+    operation_base(const operation_base&) = delete;
+    operation_base& operator=(const operation_base&) = delete;
+
+    /// Starts it for a coroutine of this Asio, which owns the body, and which `next` owns: it goes on when `next` is
+    /// called, and ends when `next` is dropped.
+    void start(::weft::detail::continuation next, const any_io_executor& executor, cancellation_slot slot,
+               ::weft::detail::await_request& request) {
+        using outcome = ::weft::detail::operation_start::outcome;
+        next_ = std::move(next);
+        executor_ = executor;
+        slot_ = slot;
+        outcome end = outcome::pending;
+        bool failed = false;
+        ::weft::detail::operation_start here;
+        WEFT_TRY {
+            begin_in_awaitable(here.ticket());
+            end = here.ended();
+        }
+        WEFT_CATCH(...) {
+            end = here.ended();
+            if (end != outcome::completed && end != outcome::dropped) WEFT_RETHROW;
+            request.failure = ::weft::detail::exception_in_hand();
+            failed = true;
+        }
+        if (end == outcome::completed || failed)
+            go_on_inside(true);
+        else if (end == outcome::dropped)
+            drop();
+    }
 
     ::weft::detail::await_request request() noexcept { return {&start_for_driver, this, false, operation_kind}; }
 
 protected:
+    explicit operation_base(::weft::detail::driver& driver) noexcept : driver_(&driver) {}
     ~operation_base() = default;
+
+    virtual void begin_in_awaitable(::weft::detail::start_ticket ticket) = 0;
+    virtual void begin(::weft::detail::start_ticket ticket) = 0;
+
+    // Each of these may destroy this object.
+    void go_on() {
+        driver_->nested = 0;
+        ::weft::detail::continuation next(std::move(next_));
+        std::move(next)();
+    }
+    // What goes on inside of a start, and starts an operation that does so too, runs over the stack in the end; Asio's
+    // coroutines do.
+    void go_on_inside(bool by_own_executor) {
+        constexpr unsigned limit = 16;
+        if (++driver_->nested < limit || !by_own_executor) {
+            ::weft::detail::continuation next(std::move(next_));
+            std::move(next)();
+        } else {
+            driver_->nested = 0;
+            const any_io_executor executor = executor_;
+            (post)(executor, [next = std::move(next_)]() mutable { std::move(next)(); });
+        }
+    }
+    void drop() noexcept { const ::weft::detail::continuation next(std::move(next_)); }
+
+    any_io_executor executor_; // where a handler that is not bound to another one is called, if that is known
+    cancellation_slot slot_;
 
 private:
     // For a coroutine that is no awaitable of this Asio: completion resumes it.
     static std::coroutine_handle<> start_for_driver(::weft::detail::await_request& request,
                                                     std::coroutine_handle<> driver) noexcept {
-        auto& operation = *static_cast<operation_base*>(request.awaiter);
-        ::weft::detail::continuation next([driver] { driver.resume(); });
-        const bool completed = operation.start(std::move(next), cancellation_slot(), request.failure).has_value();
-        return completed ? driver : nullptr;
+        using outcome = ::weft::detail::operation_start::outcome;
+        auto& self = *static_cast<operation_base*>(request.awaiter);
+        self.next_ = ::weft::detail::continuation([driver] { driver.resume(); });
+        ::weft::detail::operation_start here;
+        WEFT_TRY {
+            self.begin(here.ticket());
+        }
+        WEFT_CATCH(...) {
+            switch (here.ended(&request.failure)) {
+            case outcome::pending: return nullptr;
+            case outcome::elsewhere: std::terminate(); // the body may be anywhere
+            case outcome::completed:
+            case outcome::dropped: request.failure = ::weft::detail::exception_in_hand(); return driver;
+            }
+        }
+        return here.ended() == outcome::completed ? driver : nullptr;
+    }
+
+    ::weft::detail::continuation next_;
+    ::weft::detail::driver* driver_;
+};
+
+/// What an operation calls when it has completed.
+///
+/// If nobody has asked what is associated with it, and it is called inside of the start, then the function that starts
+/// has simply called it: there the coroutine goes on when that function has returned. Otherwise it may be an executor
+/// that calls it, and the coroutine has to go on in that call.
+template <class Operation, bool InAwaitable>
+class handler_base {
+public:
+    handler_base(Operation& operation, ::weft::detail::start_ticket ticket) noexcept
+        : operation_(&operation), ticket_(ticket) {}
+    handler_base(handler_base&& other) noexcept
+        : operation_(std::exchange(other.operation_, nullptr)), ticket_(other.ticket_), asked_(other.asked_) {}
+    ~handler_base() {
+        if (!operation_ || ticket_.dropped()) return;
+        if constexpr (InAwaitable) operation_->drop(); // any other coroutine may be gone before
+    }
+
+    template <class... Args>
+    void operator()(Args&&... args) {
+        operation_->set_results(std::forward<Args>(args)...);
+        Operation& operation = *std::exchange(operation_, nullptr);
+        if (asked_ == what::nothing) {
+            if (!ticket_.completed()) operation.go_on();
+        } else if (ticket_.completed_in_place()) {
+            operation.go_on_inside(asked_ == what::executor);
+        } else {
+            operation.go_on();
+        }
+    }
+
+    /// It is about to be called by an executor, but not yet known by which.
+    void asked() const noexcept {
+        if (asked_ == what::nothing) asked_ = what::something;
+    }
+    /// By that of a coroutine of this Asio.
+    const any_io_executor& executor() const noexcept {
+        asked_ = what::executor;
+        return operation_->executor();
+    }
+    /// By this one.
+    template <class Executor>
+    void executor_is(const Executor& executor) const noexcept {
+        if constexpr (std::convertible_to<Executor, any_io_executor>) {
+            if (!operation_ || asked_ == what::executor) return;
+            asked_ = what::executor;
+            operation_->set_executor(executor);
+        } else {
+            asked();
+        }
+    }
+
+protected:
+    Operation& operation() const noexcept { return *operation_; }
+
+private:
+    enum class what : unsigned char { nothing, something, executor };
+
+    Operation* operation_;
+    ::weft::detail::start_ticket ticket_;
+    mutable what asked_ = what::nothing;
+};
+
+/// In the body of an awaitable: with all that is associated with the handlers of use_awaitable.
+template <class Operation>
+class handler_in_awaitable : public handler_base<Operation, true> {
+public:
+    using executor_type = any_io_executor;
+    using cancellation_slot_type = cancellation_slot;
+    using handler_base<Operation, true>::handler_base;
+
+    executor_type get_executor() const noexcept { return this->executor(); }
+    cancellation_slot_type get_cancellation_slot() const noexcept { return this->operation().slot(); }
+};
+
+/// In the body of another coroutine type: a plain callback.
+template <class Operation>
+class handler : public handler_base<Operation, false> {
+public:
+    using handler_base<Operation, false>::handler_base;
+};
+
+#if WEFT_ASIO_HAS_INLINE_EXECUTOR
+/// The executor of a handler that has none: Asio's default of today cannot post, so it is that of before.
+template <class Executor>
+using default_executor = std::conditional_t<std::is_same_v<Executor, inline_executor>, system_executor, Executor>;
+#else
+template <class Executor>
+using default_executor = Executor;
+#endif
+
+/// What is associated with a handler by default, but the handler is told.
+template <class Handler, class Default>
+struct default_allocator {
+    using type = Default;
+    static type get(const Handler& h, const Default& allocator = Default()) noexcept {
+        h.asked();
+        return allocator;
     }
 };
 
 template <class Begin, class... Results>
 class operation final : public operation_base {
 public:
-    explicit operation(Begin begin) : begin_(std::move(begin)) {}
-
-    std::optional<::weft::detail::continuation> start(::weft::detail::continuation next, cancellation_slot slot,
-                                                      std::exception_ptr& failure) override {
-        starting here(this);
-        WEFT_TRY {
-            handler h(*this, std::move(next), slot);
-            Begin begin(std::move(begin_)); // another thread may complete the operation, and the body go on and leave
-            begin(std::move(h));            // this object, while this line is still running
-        }
-        WEFT_CATCH(...) {
-            if (!here.failed()) WEFT_RETHROW; // it was started all the same, and whoever started it has the handler
-            failure = std::current_exception();
-        }
-        return here.completed();
-    }
+    operation(::weft::detail::driver& driver, Begin begin) : operation_base(driver), begin_(std::move(begin)) {}
 
     std::tuple<Results...>& results() noexcept { return *results_; }
 
+    // For handlers.
+    using operation_base::drop;
+    using operation_base::go_on;
+    using operation_base::go_on_inside;
+    template <class... Args>
+    void set_results(Args&&... args) {
+        results_.emplace(std::forward<Args>(args)...);
+    }
+    const any_io_executor& executor() const noexcept { return executor_; }
+    void set_executor(const any_io_executor& executor) noexcept { executor_ = executor; }
+    cancellation_slot slot() const noexcept { return slot_; }
+
 private:
-    class handler {
-    public:
-        using cancellation_slot_type = cancellation_slot;
+    void begin_in_awaitable(::weft::detail::start_ticket ticket) override {
+        begin_with(handler_in_awaitable<operation>(*this, ticket));
+    }
+    void begin(::weft::detail::start_ticket ticket) override { begin_with(handler<operation>(*this, ticket)); }
 
-        handler(operation& self, ::weft::detail::continuation next, cancellation_slot slot) noexcept
-            : self_(&self), next_(std::move(next)), slot_(slot) {}
-        handler(handler&&) noexcept = default;
-        ~handler() {
-            if (next_) starting::let_go(self_, next_);
-        }
-
-        cancellation_slot_type get_cancellation_slot() const noexcept { return slot_; }
-
-        template <class... Args>
-        void operator()(Args&&... args) {
-            self_->results_.emplace(std::forward<Args>(args)...);
-            starting::go_on(self_, std::move(next_));
-        }
-
-    private:
-        operation* self_;
-        ::weft::detail::continuation next_;
-        cancellation_slot slot_;
-    };
+    template <class Handler>
+    void begin_with(Handler h) {
+        Begin begin(std::move(begin_)); // another thread may complete the operation, and the body go on and leave
+        begin(std::move(h));            // this object, while this line is still running
+    }
 
     Begin begin_;
     std::optional<std::tuple<Results...>> results_;
 };
 
+#if WEFT_ASIO_HAS_DISPOSITIONS
+template <class T>
+inline constexpr bool is_error = is_disposition<T>::value;
+
+template <class T>
+void throw_if(T& disposition) {
+    if (!disposition_traits<T>::not_an_error(disposition))
+        std::rethrow_exception(disposition_traits<T>::to_exception_ptr(std::move(disposition)));
+}
+#else
 template <class T>
 inline constexpr bool is_error = std::is_same_v<T, WEFT_ASIO_ERROR::error_code> || std::is_same_v<T, std::exception_ptr>;
+#endif
 
 inline void throw_if(const WEFT_ASIO_ERROR::error_code& error) {
     if (error) ::weft::detail::throw_or_die(WEFT_ASIO_ERROR::system_error(error));
@@ -179,70 +298,145 @@ struct given_or_thrown<First, Rest...> : given<Rest...> {
     }
 };
 
-/// What an awaitable waits with for an operation of another library: an operation of this Asio that whoever completes
+/// What an awaitable waits with for an operation of another library: an operation of this Asio that whatever completes
 /// the other one completes. A timer is the one thing that a context keeps, drops when it is destroyed, and can be told
 /// from any thread to complete.
+///
+/// The completing thread reaches the context only by cancelling the timer, which lets another thread run the body, and
+/// this one's owner destroy the context. So the coroutine does not go on, and is not destroyed, before that call has
+/// returned; and once the coroutine is destroyed, whatever completes the operation finds the wait abandoned.
 template <class Executor>
-class foreign_wait : public std::enable_shared_from_this<foreign_wait<Executor>> {
-public:
-    explicit foreign_wait(const Executor& executor) : timer_(executor, std::chrono::steady_clock::time_point::max()) {}
+class foreign_wait {
+    using timer = basic_waitable_timer<std::chrono::steady_clock, wait_traits<std::chrono::steady_clock>, Executor>;
 
-    void prepare() { waker_ = wake(this->shared_from_this()).handle; }
+public:
+    explicit foreign_wait(const Executor& executor)
+        : timer_(executor, std::chrono::steady_clock::time_point::max()), waker_(wake(timer_).handle) {}
+    ~foreign_wait() {
+        if (!given_ || waker_.promise().returned_unless_abandoned()) waker_.destroy();
+    }
+    foreign_wait(const foreign_wait&) = delete;
+    foreign_wait& operator=(const foreign_wait&) = delete;
 
     template <class Handler>
     void start(::weft::detail::await_request& request, Handler handler) {
         timer_.async_wait(
             bind_cancellation_slot(cancellation_slot(), [h = std::move(handler)](auto) mutable { std::move(h)(); }));
+        given_ = true;
         const std::coroutine_handle<> next = request.start(request, waker_);
         if (next) next.resume();
     }
 
-    /// What was to wake it will not come any more.
-    void abandon() noexcept {
-        if (waker_) std::exchange(waker_, nullptr).destroy();
-    }
-
 private:
+    /// The coroutine whose handle the other operation gets.
     struct waker {
         struct promise_type {
+            static void* operator new(std::size_t size) { return ::weft::detail::allocate_waker(size); }
+            static void operator delete(void* frame, std::size_t size) noexcept { ::weft::detail::free_waker(frame, size); }
+
             waker get_return_object() noexcept { return {std::coroutine_handle<promise_type>::from_promise(*this)}; }
             std::suspend_always initial_suspend() const noexcept { return {}; }
-            std::suspend_never final_suspend() const noexcept { return {}; }
+            auto final_suspend() const noexcept {
+                struct leave {
+                    bool await_ready() const noexcept { return false; }
+                    void await_suspend(std::coroutine_handle<promise_type> self) const noexcept { promise_type::end(self); }
+                    void await_resume() const noexcept {}
+                };
+                return leave{};
+            }
             void return_void() const noexcept {}
             void unhandled_exception() const noexcept { std::terminate(); }
+
+            /// Resumed: is there anything to wake?
+            bool begin() noexcept {
+                auto expected = state::waits;
+                return state_.compare_exchange_strong(expected, state::wakes, std::memory_order_acq_rel);
+            }
+
+            /// Has it been resumed? Then it has also returned, when this returns.
+            bool returned_unless_abandoned() noexcept {
+                auto expected = state::waits;
+                if (state_.compare_exchange_strong(expected, state::abandoned, std::memory_order_acq_rel)) return false;
+                // It takes some hundred instructions, if this thread has not taken the processor from the other one,
+                // as a scheduler does that runs the woken first. Then to yield is no help: that prefers third ones.
+                for (int tries = 0; state_.load(std::memory_order_acquire) != state::returned; ++tries)
+                    if (tries >= 1000) std::this_thread::sleep_for(std::chrono::microseconds(20));
+                return true;
+            }
+
+        private:
+            enum class state { waits, wakes, returned, abandoned };
+
+            // Whoever sees that it has returned destroys it. Not inline: Clang before 19 lets code of await_suspend use
+            // the frame after that.
+            [[gnu::noinline]] static void end(std::coroutine_handle<promise_type> self) noexcept {
+                std::atomic<state>& to = self.promise().state_;
+                if (to.load(std::memory_order_relaxed) == state::abandoned)
+                    self.destroy();
+                else
+                    to.store(state::returned, std::memory_order_release);
+            }
+
+            std::atomic<state> state_ = state::waits;
         };
-        std::coroutine_handle<> handle;
+
+        struct begins {
+            bool it = false;
+            bool await_ready() const noexcept { return false; }
+            bool await_suspend(std::coroutine_handle<promise_type> self) noexcept {
+                it = self.promise().begin();
+                return false;
+            }
+            bool await_resume() const noexcept { return it; }
+        };
+
+        std::coroutine_handle<promise_type> handle;
     };
 
-    // Runs on the completing thread. Cancelling lets another thread go on at once and drop its share of this object.
-    static waker wake(std::shared_ptr<foreign_wait> self) {
-        self->waker_ = nullptr;
-        self->timer_.cancel();
-        co_return;
+    static waker wake(timer& to_cancel) {
+        typename waker::begins begins;
+        if (co_await begins) to_cancel.cancel();
     }
 
-    basic_waitable_timer<std::chrono::steady_clock, wait_traits<std::chrono::steady_clock>, Executor> timer_;
-    std::coroutine_handle<> waker_;
+    timer timer_;
+    std::coroutine_handle<typename waker::promise_type> waker_;
+    bool given_ = false;
 };
 
 template <class Executor>
 awaitable<void, Executor> wait_for_foreign(::weft::detail::await_request& request) {
     const Executor executor = co_await this_coro::executor;
-    const auto wait = std::make_shared<foreign_wait<Executor>>(executor);
-    struct abandon_guard {
-        foreign_wait<Executor>& wait;
-        ~abandon_guard() { wait.abandon(); }
-    } guard{*wait};
-    wait->prepare();
+    foreign_wait<Executor> wait(executor);
     use_awaitable_t<Executor> token;
     co_await async_initiate<use_awaitable_t<Executor>, void()>(
-        [&request, &wait](auto handler) { wait->start(request, std::move(handler)); }, token);
+        [&request, &wait](auto handler) { wait.start(request, std::move(handler)); }, token);
 }
 
 } // namespace weft_detail
 
-template <class... Args>
-class async_result<::weft::use_fiber_t, void(Args...)> {
+template <class Operation, class Allocator>
+struct associated_allocator<weft_detail::handler_in_awaitable<Operation>, Allocator>
+    : weft_detail::default_allocator<weft_detail::handler_in_awaitable<Operation>, Allocator> {};
+template <class Operation, class Allocator>
+struct associated_allocator<weft_detail::handler<Operation>, Allocator>
+    : weft_detail::default_allocator<weft_detail::handler<Operation>, Allocator> {};
+template <class Operation, class Executor>
+struct associated_executor<weft_detail::handler<Operation>, Executor> {
+    using type = weft_detail::default_executor<Executor>;
+    static type get(const weft_detail::handler<Operation>& h) noexcept { return get(h, Executor()); }
+    static type get(const weft_detail::handler<Operation>& h, const Executor& executor) noexcept {
+        if constexpr (std::is_same_v<type, Executor>) {
+            h.executor_is(executor);
+            return executor;
+        } else {
+            h.executor_is(type());
+            return type();
+        }
+    }
+};
+
+template <class R, class... Args>
+class async_result<::weft::use_fiber_t, R(Args...)> {
     using result = weft_detail::given_or_thrown<std::decay_t<Args>...>;
 
 public:
@@ -256,7 +450,7 @@ public:
                       with = std::tuple<std::decay_t<InitArgs>...>(std::forward<InitArgs>(args)...)](auto handler) mutable {
             std::apply([&](auto&... arg) { std::move(start)(std::move(handler), std::move(arg)...); }, with);
         };
-        weft_detail::operation<decltype(begin), std::decay_t<Args>...> operation(std::move(begin));
+        weft_detail::operation<decltype(begin), std::decay_t<Args>...> operation(driver, std::move(begin));
         ::weft::detail::await_request request = operation.request();
         ::weft::detail::suspend_for(driver, request);
         return std::apply([](auto&... results) { return result::take(results...); }, operation.results());
@@ -273,6 +467,9 @@ struct ambient_adapter<WEFT_ASIO::awaitable<T, Executor>, Promise> {
     static constexpr bool available = true;
 
     static WEFT_ASIO::awaitable<void, Executor> wait(detail::await_request& request) {
+        static_assert(std::convertible_to<Executor, WEFT_ASIO::any_io_executor>,
+                      "weft: the executor of this awaitable must convert to any_io_executor, so that use_fiber can "
+                      "associate it with an operation");
         if (request.kind != WEFT_ASIO::weft_detail::operation_kind)
             return WEFT_ASIO::weft_detail::wait_for_foreign<Executor>(request);
         auto& operation = *static_cast<WEFT_ASIO::weft_detail::operation_base*>(request.awaiter);
@@ -280,10 +477,8 @@ struct ambient_adapter<WEFT_ASIO::awaitable<T, Executor>, Promise> {
         return WEFT_ASIO::async_initiate<WEFT_ASIO::use_awaitable_t<Executor>, void()>(
             [&operation, &request](auto handler) {
                 const auto slot = WEFT_ASIO::get_associated_cancellation_slot(handler);
-                const auto executor = WEFT_ASIO::get_associated_executor(handler);
-                detail::continuation next([h = std::move(handler)]() mutable { WEFT_ASIO::dispatch(std::move(h)); });
-                if (auto completed = operation.start(std::move(next), slot, request.failure))
-                    WEFT_ASIO::post(executor, [c = std::move(*completed)]() mutable { std::move(c)(); });
+                const WEFT_ASIO::any_io_executor executor = WEFT_ASIO::get_associated_executor(handler);
+                operation.start(detail::continuation(std::move(handler)), executor, slot, request);
             },
             token);
     }

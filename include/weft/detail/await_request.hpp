@@ -56,6 +56,7 @@ struct WEFT_TAGGED driver {
     await_request* request = nullptr; // set by the body while it is suspended in an await
     bool takes_foreign = false;       // weft::await may suspend it
     stop_provider* stop = nullptr;    // null: nobody will tell it to stop
+    unsigned nested = 0;              // how many operations in a row its adapter went on with inside of each other
 };
 
 template <class Awaiter, class Promise>

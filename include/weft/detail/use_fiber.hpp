@@ -2,7 +2,9 @@
 #pragma once
 
 #include <weft/await.hpp>
+#include <weft/detail/operation_start.hpp>
 #include <weft/detail/throw_or_die.hpp>
+#include <weft/detail/waker_memory.hpp>
 #include <weft/stackful.hpp>
 
 #include <concepts>
@@ -17,17 +19,53 @@ namespace weft {
 /// A completion token: suspends the running stackful body until an asynchronous operation has completed, and returns
 /// its result: nothing, the value, or a std::tuple of several. A leading error_code or exception_ptr is thrown instead,
 /// the former as system_error of the same Asio.
-/// \throws not_in_fiber if no stackful body is running; what starting the operation throws.
-struct WEFT_TAGGED use_fiber_t {};
+///
+/// In the body of an asio::awaitable it is use_awaitable: the operation has the associated executor, cancellation slot
+/// and allocator that it would have there, starts when the body has left its stack, and goes on where it completes. In
+/// the body of another coroutine type it is a plain callback: nothing is associated with it, so that an operation
+/// completes on the executor of its own I/O object (asio::post without an executor on the system executor);
+/// asio::bind_executor and the like give it what it shall have.
+///
+/// What starting the operation throws appears here, where use_awaitable lets it leave run(). If the start has given the
+/// handler away before, there is somebody who will call it: the exception leaves run() as there, and in another
+/// coroutine type appears here when the operation completes.
+///
+/// An operation that completes inside of its start goes on after it, if the start has called the handler itself, and in
+/// the call of the executor, if one calls it (asio::dispatch). Of these every 16th in a row goes on by a post to that
+/// executor, so that a loop of them does not grow the stack; one bound by asio::bind_executor does not, and nests as
+/// with use_awaitable.
+/// \throws not_in_fiber if no stackful body is running.
+struct WEFT_TAGGED use_fiber_t {
+    /// An executor for I/O objects whose operations take this token when none is given.
+    template <class InnerExecutor>
+    struct executor_with_default : InnerExecutor {
+        using default_completion_token_type = use_fiber_t; ///< for Asio
+
+        /// Made of what converts to the inner one.
+        template <class Other>
+            requires(!std::same_as<Other, executor_with_default> && std::convertible_to<Other, InnerExecutor>)
+        executor_with_default(const Other& executor) noexcept : InnerExecutor(executor) {}
+    };
+
+    /// The type of an I/O object like T whose operations do.
+    template <class T>
+    using as_default_on_t = typename T::template rebind_executor<executor_with_default<typename T::executor_type>>::other;
+
+    /// Makes such an object of `object`.
+    template <class T>
+    static as_default_on_t<std::decay_t<T>> as_default_on(T&& object) {
+        return as_default_on_t<std::decay_t<T>>(std::forward<T>(object));
+    }
+};
 /// The one to pass: `socket.async_read_some(buffer, weft::use_fiber)`.
 inline constexpr use_fiber_t use_fiber{};
 
 namespace detail {
 
-/// A move-only void() kept in place, called once: how a completed operation goes on.
+/// A move-only void() kept in place, called once: how a completed operation goes on. Dropped with it is what would.
 class continuation {
 public:
-    static constexpr std::size_t capacity = 96;
+    static constexpr std::size_t capacity = 32;
 
     continuation() noexcept = default;
 
