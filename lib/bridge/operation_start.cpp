@@ -17,7 +17,7 @@ class start_table {
 public:
     static constexpr std::size_t parts = 64;
 
-    explicit start_table(std::size_t part) noexcept : part_(all_[part]) {
+    explicit start_table(std::size_t number) noexcept : part_(all_[number]) {
         while (part_.taken.test_and_set(std::memory_order_acquire)) std::this_thread::yield();
     }
     ~start_table() { part_.taken.clear(std::memory_order_release); }
@@ -30,8 +30,8 @@ public:
     }
     static std::size_t part_of(start_ticket ticket) noexcept { return ticket.number_ % parts; }
 
-    void enter(operation_start& start, std::size_t part) noexcept {
-        start.ticket_.number_ = ++part_.entered * parts + part;
+    void enter(operation_start& start, std::size_t number) noexcept {
+        start.ticket_.number_ = ++part_.entered * parts + number;
         start.next_ = part_.first;
         part_.first = &start;
     }

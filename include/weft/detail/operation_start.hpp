@@ -1,21 +1,20 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-#include <weft/detail/config.hpp>
+#include <weft/detail/control_block.hpp>
 
 #include <cstdint>
 #include <exception>
 
 // An operation that completes inside of the call that starts it goes on after that call, if that makes no difference: a
 // loop of them must not nest. One that completes elsewhere goes on there and at once, whether that call has returned or
-// not. The call is user code:
-// it may suspend the flow that it runs in, and return on another thread, after others that were begun later; and when
-// the operation completes elsewhere, either side may find the other one gone. So a running start is kept neither in the
-// thread nor in the operation, but in a table of the process, under a number that no other start ever has.
+// not. The call is user code: it may suspend the flow that it runs in, and return on another thread, after
+// others that were begun later; and when the operation completes elsewhere, either side may find the other one gone. So a
+// running start is kept neither in the thread nor in the operation, but in a table of the process, under a number that no
+// other start ever has.
 
 namespace weft::detail {
 
-struct fiber_record;
 struct thread_state;
 
 /// Names a start that may still be running. Whatever is to complete the operation has it.
