@@ -10,8 +10,7 @@ it made of them.
 The exit code is 1 if there is a report, or if a program has no inline switch at all.
 
 Not followed: jump tables, landing pads (what runs when an exception passes), arguments that a call takes, and what
-`push` reads. Not counted: the outputs that nobody reads, by which GCC is told of AVX-512 (see switch_x86_64.hpp). They are all
-stored into one place, as nothing is whose value is kept."""
+`push` reads. Not counted: stores into unread_mask and unread_vector, by which GCC is told of AVX-512 (see switch_x86_64.hpp)."""
 
 import argparse
 import bisect
@@ -178,14 +177,6 @@ class X86:
             effect.reads |= destination
         return effect
 
-    UNREAD_OUTPUTS = 8  # so many at least go to one place
-
-    @staticmethod
-    def unread_output(instruction):
-        """Where the instruction stores something that may be one."""
-        m = re.match(r"%(?:xmm|k)\d+,(.*\(%r.*\))$", instruction.operands)
-        return m[1] if m and instruction.mnemonic in ("vmovss", "kmovw") else None
-
     @classmethod
     def switches(cls, code):
         for i, instruction in enumerate(code):
@@ -202,12 +193,6 @@ class X86:
 
 
 class Aarch64:
-    UNREAD_OUTPUTS = 0
-
-    @staticmethod
-    def unread_output(_):
-        return None
-
     LOST = numbered("x", 19, 2) | numbered("x", 29, 20) | {"x30", "ffr"} | numbered("v", 32) | numbered("p", 16)
     PRESERVED = numbered("x", 30, 19) | numbered("v", 16, 8)
     REGISTER = re.compile(r"\b(?:[xw](?P<x>\d+)|[bhsdqvz](?P<v>\d+)|p(?P<p>\d+))\b")
@@ -364,7 +349,7 @@ class Program:
         return function in self.returning or "@plt" in function
 
     def findings(self):
-        found, places = {}, {}
+        found = {}
         inside = sorted((s.first, s.last) for s in self.switches)
         starts = [first for first, _ in inside]
 
@@ -383,14 +368,12 @@ class Program:
                     seen[i] = seen.get(i, frozenset()) | lost
                     instruction, effect = self.code[i], self.effect(i)
                     name = self.function(instruction.symbol)
-                    if not in_switch(instruction.address):  # it stores rbx and rbp whether anybody needs them or not
+                    # A switch stores rbx and rbp whether anybody needs them or not.
+                    if not in_switch(instruction.address) and not re.search(r"unread_(mask|vector)", instruction.operands):
                         reads = effect.reads & lost | {r for r in effect.reads if " " in r}
                         for register in sorted(reads):
                             found[instruction.address, register] = (name, instruction, "reads")
-                        if (place := self.machine.unread_output(instruction)) and reads:
-                            places.setdefault((switch.back, place), {})[instruction.address] = min(reads)
-                        else:
-                            lost = lost - reads  # one report is enough
+                        lost = lost - reads  # one report is enough
                     lost = lost - effect.writes
                     following = i + 1 if i + 1 < len(self.code) and \
                         self.function(self.code[i + 1].symbol) == name else None
@@ -413,10 +396,6 @@ class Program:
                     elif flow == "nowhere":
                         break
                     i = following
-        for stores in places.values():
-            if len(set(stores.values())) >= self.machine.UNREAD_OUTPUTS:
-                for store in stores.items():
-                    found.pop(store, None)
         return [f"{name}: {instruction.address:x}: `{instruction.mnemonic} {instruction.operands}` {what} {register}, which "
                 "the switch does not keep" for (_, register), (name, instruction, what) in sorted(found.items())]
 

@@ -32,7 +32,7 @@ class Mutant:
 ASSEMBLY_LINE = re.compile(r"^[ ]+(?P<body>[.a-z][^/\n]*?)[ ]*(?://.*)?$", re.M)
 NOT_CODE = re.compile(r"\.(?!cfi_)|public_function|private_function|end_function|private_label|needs_refusal")
 SCOPE = re.compile(r"^(?:public_function|private_function) SYMBOL\((\w+)\)|^\.macro (\w+)|^end_function|^\.endm", re.M)
-HEADER_LINE = re.compile(r'^[^"/\n]*(?P<body>"(?:endbr64|(?!1:)[.a-z][^\n]*?\\n(?:\\t)?)")', re.M)
+HEADER_LINE = re.compile(r'^[^"/\n]*(?P<body>"(?:\\n\\tendbr64|(?!1:)[.a-z][^\n]*?\\n(?:\\t)?)")', re.M)
 HEADER_SCOPE = re.compile(r"^#\s*define (\w+)|^WEFT_ALWAYS_INLINE (?:void|bool) (\w+)", re.M)
 
 

@@ -22,7 +22,7 @@
 // the offsets are numbers, checked below. An immediate needs both syntaxes, since Clang drops the `$` in Intel's.
 
 #if defined(__CET__) && (__CET__ & 1)
-#    define WEFT_LANDING_PAD "endbr64"
+#    define WEFT_LANDING_PAD "\n\tendbr64"
 #else
 #    define WEFT_LANDING_PAD ""
 #endif
@@ -49,11 +49,15 @@
 //   - The first puts 8 of them into mask registers and 16 into vector registers that are not clobbered by name. In a
 //     function with AVX-512 these are exactly k0 to k7 and zmm16 to zmm31. In any other function it is impossible, as
 //     `k` is an empty class there.
-//   - The second is memory, which the text does not write to: it costs a few bytes of the frame and no instruction.
+//   - The second is memory, which the text does not write to: no instruction, no place in the frame.
 // GCC chooses an alternative with `!` only if it needs no reload or no other alternative can be made to work. It must
 // not be the one without a reload: so rax and rcx are outputs, each in the other's variable, in both alternatives.
-// Nobody reads them, so the reloads cost nothing. In a function with AVX-512 GCC stores the 24 registers behind the
-// switch.
+// Nobody reads them, so the reloads cost nothing. In a function with AVX-512 GCC stores the registers into these
+// variables behind the switch, each of them without optimization, else the last ones.
+//
+// The `!` before D, in both alternatives, chooses nothing. Without it GCC (12 to 16) takes the D of an operand whose
+// number is 20 or more for a digit, "the same as operand 20", in what its allocator reckons with (record_reg_classes of
+// ira-costs.cc), and keeps the block's address in worse registers.
 #if defined(__clang__) || defined(__AVX512F__)
 #    define WEFT_SWITCH_VARIABLES
 #    define WEFT_SWITCH_OUTPUTS(...) __VA_ARGS__
@@ -62,12 +66,25 @@
         , "rax", "rcx", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",      \
             "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7"
 #else
+#    if defined(__code_model_large__) // the address of a variable needs a register there, of a local one it does not
+#        define WEFT_UNREAD                                                                                            \
+            volatile short unread_mask __attribute__((uninitialized));                                                 \
+            volatile float unread_vector __attribute__((uninitialized));
+#    else
+#        define WEFT_UNREAD
+namespace weft::detail {
+/// What the outputs name; never read.
+__attribute__((visibility("hidden"))) inline short unread_mask;
+__attribute__((visibility("hidden"))) inline float unread_vector;
+} // namespace weft::detail
+#    endif
 #    define WEFT_SWITCH_VARIABLES                                                                                      \
-        volatile short mask __attribute__((uninitialized));   /* volatile: in memory; uninitialized: also with */      \
-        volatile float vector __attribute__((uninitialized)); /* -ftrivial-auto-var-init there is no store */          \
+        WEFT_UNREAD                                                                                                    \
         register long rax asm("rax"), rcx asm("rcx");
-#    define WEFT_4_MASKS "=k,!m"(mask), "=k,!m"(mask), "=k,!m"(mask), "=k,!m"(mask)
-#    define WEFT_4_VECTORS "=v,!m"(vector), "=v,!m"(vector), "=v,!m"(vector), "=v,!m"(vector)
+#    define WEFT_MASK "=k,!m"(unread_mask)
+#    define WEFT_VECTOR "=v,!m"(unread_vector)
+#    define WEFT_4_MASKS WEFT_MASK, WEFT_MASK, WEFT_MASK, WEFT_MASK
+#    define WEFT_4_VECTORS WEFT_VECTOR, WEFT_VECTOR, WEFT_VECTOR, WEFT_VECTOR
 #    define WEFT_SWITCH_OUTPUTS(...)                                                                                   \
         __VA_ARGS__ __VA_OPT__(, ) "=c,c"(rax), "=a,a"(rcx), WEFT_4_MASKS, WEFT_4_MASKS, WEFT_4_VECTORS,               \
             WEFT_4_VECTORS, WEFT_4_VECTORS, WEFT_4_VECTORS
@@ -125,9 +142,8 @@
     "jmp   *%%rdx\n\t"                      /* goes on there, at its label 1 or at its entry */                        \
     WEFT_CFI_LEAVING                                                                                                   \
     "ud2\n"                                 /* never runs, see above */                                                \
-    "1:\t"                                  /* somebody came back: rsp, rbp and rbx are ours again */                  \
-    WEFT_LANDING_PAD                                                                                                   \
-    "{|\n\t.intel_syntax noprefix}"
+    "1:\t{|.intel_syntax noprefix}"         /* somebody came back: rsp, rbp and rbx are ours again */                  \
+    WEFT_LANDING_PAD
 
 #define WEFT_SWITCH_CLOBBERS                                                                                           \
     "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",       \
@@ -143,11 +159,11 @@ namespace weft::detail {
 /// need not fetch it from a stack. Costs 4 loads, 4 stores and one well-predicted branch; MXCSR and the x87 control
 /// word stay the thread's. Returns what the other side handed over, in rsi; anything if it handed over nothing.
 WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) noexcept {
-    register void* handed_over asm("rsi");
+    void* handed_over;
     WEFT_SWITCH_VARIABLES
     asm volatile(WEFT_SWITCH("", "notq  %%rdx\n\t", WEFT_LEAVE_BASE, resumer_base_register, fiber_base_register)
                  : WEFT_SWITCH_OUTPUTS("=" WEFT_IN("S")(handed_over))
-                 : WEFT_IN("D")(&block)
+                 : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS);
     return handed_over;
 }
@@ -157,17 +173,16 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
     WEFT_SWITCH_VARIABLES
     asm volatile(WEFT_SWITCH("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
                  : WEFT_SWITCH_OUTPUTS()
-                 : WEFT_IN("D")(&block)
+                 : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS, "rsi" WEFT_CLOBBER_FIBER_BASE);
 }
 
 /// The same, and hands something over to the resumer.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over) noexcept {
-    register void* passed asm("rsi") = hand_over;
     WEFT_SWITCH_VARIABLES
     asm volatile(WEFT_SWITCH("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
-                 : WEFT_SWITCH_OUTPUTS("+" WEFT_IN("S")(passed))
-                 : WEFT_IN("D")(&block)
+                 : WEFT_SWITCH_OUTPUTS("+" WEFT_IN("S")(hand_over))
+                 : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS WEFT_CLOBBER_FIBER_BASE);
 }
 
@@ -181,7 +196,7 @@ WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcep
                              "|.intel_syntax noprefix\n\tbtr rax, 63\n\t.att_syntax prefix\n\t}",
                              "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
                  : WEFT_SWITCH_OUTPUTS()
-                 : WEFT_IN("D")(&block)
+                 : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS, "rsi" WEFT_CLOBBER_FIBER_BASE);
 }
 
@@ -202,6 +217,9 @@ static_assert(not_resumable == std::uintptr_t{1} << 63);
 #undef WEFT_SWITCH_OUTPUTS
 #undef WEFT_SWITCH_CLOBBERS
 #undef WEFT_IN
+#undef WEFT_UNREAD
+#undef WEFT_MASK
+#undef WEFT_VECTOR
 #undef WEFT_4_MASKS
 #undef WEFT_4_VECTORS
 #undef WEFT_AT_resumer_base_register
