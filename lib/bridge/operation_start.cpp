@@ -2,6 +2,7 @@
 
 #include <weft/detail/operation_start.hpp>
 
+#include <weft/detail/await_request.hpp>
 #include <weft/detail/fiber_record.hpp>
 #include <weft/detail/thread_state.hpp>
 
@@ -89,7 +90,7 @@ void operation_start::enter() noexcept {
 operation_start::outcome operation_start::ended(std::exception_ptr* failure_of_pending) noexcept {
     start_table table(start_table::part_of(ticket_));
     if (running_) {
-        if (failure_of_pending) *failure_of_pending = std::current_exception();
+        if (failure_of_pending) *failure_of_pending = held_exception();
         table.leave(*this, outcome::pending);
     }
     return outcome_;

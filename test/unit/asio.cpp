@@ -7,6 +7,7 @@
 #include "awaiters.hpp"
 #include "blocks_in_use.hpp"
 #include "child.hpp"
+#include "foreign.hpp"
 #include "matrix.hpp"
 
 #include <weft/await.hpp>
@@ -325,6 +326,18 @@ BOOST_AUTO_TEST_CASE(what_starting_an_operation_throws_appears_in_an_awaitable) 
         check_failing_starts(context);
         BOOST_TEST(runs_here(context.get_executor()));
     });
+}
+
+BOOST_AUTO_TEST_CASE(what_is_no_cpp_exception_out_of_an_initiation_is_told) {
+    const auto end = weft_test::in_child([] {
+        weft::task<> t = weft::stackful([](auto&) {
+            net::async_initiate<const weft::use_fiber_t, void()>([](auto) { weft_test::raise_foreign(); }, weft::use_fiber);
+        });
+        weft::sync_wait(t);
+        return 0;
+    });
+    BOOST_TEST(end.signal == SIGABRT, end);
+    BOOST_TEST(end.said.starts_with("weft: what is no C++ exception"), end);
 }
 
 BOOST_AUTO_TEST_CASE(what_it_throws_below_a_generator_appears_there) {

@@ -45,7 +45,7 @@ public:
         WEFT_CATCH(...) {
             end = here.ended();
             if (end != outcome::completed && end != outcome::dropped) WEFT_RETHROW;
-            request.failure = ::weft::detail::exception_in_hand();
+            request.failure = ::weft::detail::held_exception();
             failed = true;
         }
         if (end == outcome::completed || failed)
@@ -103,7 +103,7 @@ private:
             case outcome::pending: return nullptr;
             case outcome::elsewhere: std::terminate(); // the body may be anywhere
             case outcome::completed:
-            case outcome::dropped: request.failure = ::weft::detail::exception_in_hand(); return driver;
+            case outcome::dropped: request.failure = ::weft::detail::held_exception(); return driver;
             }
         }
         return here.ended() == outcome::completed ? driver : nullptr;

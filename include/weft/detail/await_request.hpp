@@ -59,6 +59,17 @@ struct WEFT_TAGGED driver {
     unsigned nested = 0;              // how many operations in a row its adapter went on with inside of each other
 };
 
+/// The exception that has left what starts an operation or a coroutine, in its handler. Its caller can let nothing
+/// through: what cannot be held ends the program, with a sentence.
+WEFT_TAGGED inline std::exception_ptr held_exception() noexcept {
+    std::exception_ptr e = exception_in_hand();
+    if (!e)
+        fatal("weft: what is no C++ exception, or the end of a thread (pthread_exit, pthread_cancel), left what starts an "
+              "awaited operation or a coroutine (await_suspend, an initiation, initial_suspend): catch it there, or disable "
+              "the thread's cancellation");
+    return e;
+}
+
 template <class Awaiter, class Promise>
 using await_suspend_result =
     decltype(std::declval<Awaiter&>().await_suspend(std::declval<std::coroutine_handle<Promise>>()));
@@ -83,10 +94,7 @@ std::coroutine_handle<> start_await(await_request& request, std::coroutine_handl
         }
     }
     WEFT_CATCH(...) { // then the coroutine counts as resumed, and the exception as that of co_await ([expr.await]/5.1.3)
-        request.failure = exception_in_hand();
-        if (!request.failure)
-            fatal("weft: what is no C++ exception, or the end of a thread (pthread_exit, pthread_cancel), left the "
-                  "await_suspend of what a stackful body awaits: catch it there, or disable the thread's cancellation");
+        request.failure = held_exception();
         return driver;
     }
 }

@@ -1,8 +1,8 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-// What this build is: which switch it runs on, and how the compiler spells a few attributes. Nothing but the
-// preprocessor's own lines, as lib/switch/thread_state.S includes it, too.
+// What this build is: which switch it runs on, and how the compiler spells a few attributes. To lib/switch/thread_state.S,
+// which includes it too, it is nothing but the preprocessor's own lines.
 
 #if defined(__has_feature)
 #    define WEFT_HAS_FEATURE(x) __has_feature(x)

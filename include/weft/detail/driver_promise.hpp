@@ -167,7 +167,7 @@ private:
     }
 
     void fail() noexcept {
-        failure_.exception = std::current_exception();
+        failure_.exception = held_exception();
         failed_ = true;
     }
 

@@ -65,8 +65,8 @@ WEFT_TAGGED inline void written_by_assembly([[maybe_unused]] const void* first, 
 #endif
 }
 
-/// As std::current_exception, which is null for what is no C++ exception, and whose result MemorySanitizer takes for uninitialized where the C++ runtime, as usual, is
-/// not instrumented.
+/// As std::current_exception, which is null for what is no C++ exception, and whose result MemorySanitizer takes for
+/// uninitialized where the C++ runtime, as usual, is not instrumented.
 WEFT_TAGGED inline std::exception_ptr exception_in_hand() noexcept {
     std::exception_ptr e = std::current_exception();
 #if WEFT_MSAN

@@ -94,7 +94,7 @@ public:
             outcome_.template emplace<1>(std::forward<Values>(values)...);
         }
         WEFT_CATCH(...) {
-            outcome_.template emplace<2>(std::current_exception());
+            outcome_.template emplace<2>(held_exception());
         }
         completed();
     }
