@@ -23,4 +23,4 @@ struct plugin {
 #endif
 };
 
-extern "C" WEFT_API const plugin weft_test_plugin;
+extern "C" WEFT_EXPORT const plugin weft_test_plugin;
