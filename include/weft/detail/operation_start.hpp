@@ -16,17 +16,18 @@
 namespace weft::detail {
 
 struct thread_state;
+class WEFT_API operation_start;
 
 /// Names a start that may still be running. Whatever is to complete the operation has it.
-class start_ticket {
+class WEFT_API start_ticket {
 public:
     /// The operation has completed. True: inside of its start, so that the starter goes on with the coroutine; false:
     /// the caller does.
-    WEFT_API bool completed() const noexcept;
+    bool completed() const noexcept;
     /// The operation has completed, and the caller goes on with the coroutine. Is that inside of the start?
-    WEFT_API bool completed_in_place() const noexcept;
+    bool completed_in_place() const noexcept;
     /// What was to complete the operation is gone. True: inside of its start, so that the starter is told.
-    WEFT_API bool dropped() const noexcept;
+    bool dropped() const noexcept;
 
 private:
     friend class operation_start;
@@ -36,7 +37,7 @@ private:
 
 /// A running start. Lies in the function that starts, and touches nothing of the operation, which may be gone. Ended,
 /// once, before it is destroyed.
-class operation_start {
+class WEFT_API operation_start {
 public:
     enum class outcome {
         pending,   ///< the operation has not completed
@@ -55,11 +56,11 @@ public:
 
     /// The start is over; whether it has thrown makes no difference. If the operation is pending, and a place is given,
     /// the exception in hand is left there before anything can complete the operation.
-    WEFT_API outcome ended(std::exception_ptr* failure_of_pending = nullptr) noexcept;
+    outcome ended(std::exception_ptr* failure_of_pending = nullptr) noexcept;
 
 private:
     friend class start_table;
-    WEFT_API void enter() noexcept;
+    void enter() noexcept;
 
     start_ticket ticket_;
     operation_start* next_ = nullptr; // in its part of the table
