@@ -24,7 +24,7 @@ struct block {
 };
 
 // Not destroyed: an operation may complete after every destructor of this file has run.
-constinit std::mutex mutex;
+constinit std::mutex cells_mutex;
 constinit block* blocks = nullptr;
 constinit cell* free_cells = nullptr;
 
@@ -32,7 +32,7 @@ constinit cell* free_cells = nullptr;
 
 void* allocate_waker(std::size_t size) {
     if (size > cell::size) return ::operator new(size);
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(cells_mutex);
     if (!free_cells) {
         blocks = new block{blocks, {}};
         for (cell& c : blocks->cells) {
@@ -47,7 +47,7 @@ void* allocate_waker(std::size_t size) {
 
 void free_waker(void* frame, std::size_t size) noexcept {
     if (size > cell::size) return ::operator delete(frame);
-    const std::lock_guard lock(mutex);
+    const std::lock_guard lock(cells_mutex);
     free_cells = new (frame) cell{{free_cells}};
 }
 

@@ -107,7 +107,7 @@ WEFT_API fiber_record& prepare(fiber_details& details, stack_bounds memory);
 inline bool is_fiber(const fiber_record& record) noexcept { return record.details != nullptr; }
 
 /// May a plain resume continue what waits where this word says?
-inline bool resumable(const void* marked_word) noexcept {
+WEFT_TAGGED inline bool resumable(const void* marked_word) noexcept {
     const bool set = reinterpret_cast<std::uintptr_t>(marked_word) & not_resumable;
     return set == (inverted_marks != 0); // as marks_of() says, by one instruction less
 }

@@ -74,8 +74,8 @@
 #        define WEFT_UNREAD
 namespace weft::detail {
 /// What the outputs name; never read.
-__attribute__((visibility("hidden"))) inline short unread_mask;
-__attribute__((visibility("hidden"))) inline float unread_vector;
+WEFT_TAGGED __attribute__((visibility("hidden"))) inline short unread_mask;
+WEFT_TAGGED __attribute__((visibility("hidden"))) inline float unread_vector;
 } // namespace weft::detail
 #    endif
 #    define WEFT_SWITCH_VARIABLES                                                                                      \
