@@ -68,16 +68,16 @@ private:
         return start.thread_ == &thread && start.fiber_ == running_fiber(thread) && start.frame_ - frame < near;
     }
 
-    struct alignas(64) part {
+    struct alignas(64) contents {
         std::atomic_flag taken;
         operation_start* first = nullptr;
         std::uint64_t entered = 0;
     };
-    static constinit std::array<part, parts> all_;
+    static constinit std::array<contents, parts> all_;
 
-    part& part_;
+    contents& part_;
 };
-constinit std::array<start_table::part, start_table::parts> start_table::all_{};
+constinit std::array<start_table::contents, start_table::parts> start_table::all_{};
 
 void operation_start::enter() noexcept {
     const thread_state& thread = this_thread();

@@ -198,7 +198,7 @@ class Aarch64:
     REGISTER = re.compile(r"\b(?:[xw](?P<x>\d+)|[bhsdqvz](?P<v>\d+)|p(?P<p>\d+))\b")
     ONLY_READS = re.compile(r"(st(?!x|lx)|(cm[pn]|tst|ccm[pn]|fcmpe?|fccmpe?)$|prfm|prf[bhwd]|msr|wrffr|ptest|cterm)")
     ALSO_READS = re.compile(r"(movk|bfi|bfxil|bfc|ins|ml[as]|fml[as]|[us]ml[as]l|sli|sri|[us]?sra|tbx|[us]dot|bif|bit|bsl|"
-                            r"[us]aba|aes|sha|incp|decp|inc[bhwd]|dec[bhwd]|cas|fmad|fmsb|mad|msb|xtn2|sqxtn2|"
+                            r"[us]aba|aes|sha|incp|decp|inc[bhwd]|dec[bhwd]|cas|f?mad$|f?msb$|xtn2|sqxtn2|"
                             r"uqxtn2|fcvtn2|"
                             r"shrn2|rshrn2|addhn2|subhn2|udot|usdot|fcmla|cmla|ext$|splice)")
     CONDITION = re.compile(r"(b\.\w+|bc\.\w+|cbn?z|tbn?z)$")
