@@ -139,7 +139,8 @@ class Linking:
         run(*self.compiler, *flags, "-I", ROOT / "include", "-E", "-P", ROOT / "lib/switch/thread_state.S", "-o", state)
         macros, _, body = state.read_text().partition('.section .tdata, "awT", %progbits')
         body = '.section .tdata, "awT", %progbits' + body
-        copies = "\n".join(copied(reach.read_text() + body, number) for number in range(COPIES))
+        once = re.sub(r'\n[^\n]*"error: weft [^\n]*\n__morestack:\n', "\n", reach.read_text())  # it refuses split stacks
+        copies = "\n".join(copied(once + body, number) for number in range(COPIES))
         assembly.write_text(f"{macros}\n{copies}\n.section .rodata\n.globl weft_exceptions_not_asked_for\n"
                             "weft_exceptions_not_asked_for: .fill 128, 1, 1\n")
         declarations = "".join(
