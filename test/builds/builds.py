@@ -25,7 +25,7 @@ NO_EXCEPTIONS = ["-fno-exceptions"]
 BARE = ["-fno-exceptions", "-fno-rtti"]
 HARDENED = ["-fstack-clash-protection", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=3", "-D_GLIBCXX_ASSERTIONS"]
 BRANCHES = {"x86_64": ["-fcf-protection=full"], "aarch64": ["-mbranch-protection=standard"]}
-WATCHED = ["-fstack-protector-all", "--coverage", "-fsanitize=kcfi", "-fxray-instrument"]
+WATCHED = ["-fstack-protector-all", "-fsanitize=kcfi", "-fxray-instrument"]
 HIDDEN = ["-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"]
 
 
