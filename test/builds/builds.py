@@ -25,7 +25,7 @@ NO_EXCEPTIONS = ["-fno-exceptions"]
 BARE = ["-fno-exceptions", "-fno-rtti"]
 HARDENED = ["-fstack-clash-protection", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=3", "-D_GLIBCXX_ASSERTIONS"]
 BRANCHES = {"x86_64": ["-fcf-protection=full"], "aarch64": ["-mbranch-protection=standard"]}
-WATCHED = ["-fstack-protector-all", "--coverage"]
+WATCHED = ["-fstack-protector-all", "-fsanitize=kcfi", "-fxray-instrument"]
 HIDDEN = ["-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"]
 
 
@@ -209,8 +209,7 @@ def builds(gcc, clang, packages, staged_boost):
     for compiler, brand in ((gcc, "GCC"), (clang, "Clang")):
         yield Build(f"{brand}: hardened", [compiler, *HARDENED, *branches])
     yield Build("GCC: hardened, shared", [gcc, *HARDENED, *branches], shared=True)
-    yield Build("GCC: watched", [gcc, *WATCHED, "-finstrument-functions", "-fstack-check"])
-    yield Build("Clang: watched", [clang, *WATCHED, "-fsanitize=kcfi", "-fxray-instrument"])
+    yield Build("Clang: watched", [clang, *WATCHED])
     yield Build("Clang: safe stacks", [clang, "-fsanitize=safe-stack"], refused="-fsanitize=safe-stack wants two: build without")
     yield Build("Clang: data flow", [clang, "-fsanitize=dataflow"], refused="-fsanitize=dataflow where control goes")
     if platform.machine() == "x86_64":
