@@ -233,12 +233,12 @@ void memory_of_abandoned_contexts() {
 struct all_that_waits {
     weft::fiber pooled, mapped, of_malloc, holds, captures, outer;
     weft::generator<int> numbers{[](auto& out) {
-        int* const memory = new int[100];
+        int* const memory = new int[100]{};
         for (int i = 0;; ++i) out.yield(i + memory[99]);
     }};
     weft::fiber_context context;
 };
-all_that_waits* reachable;
+[[gnu::used]] all_that_waits* reachable; // also to a compiler that sees nobody read it
 
 struct malloced_stacks {
     weft::stack allocate() const {
@@ -251,6 +251,18 @@ struct malloced_stacks {
 [[gnu::noinline]] void owns_and_waits(weft::fiber_ref self) {
     int* volatile memory = new int[100];
     self.suspend();
+    delete[] memory;
+}
+
+// Apart from each other: a frame whose variables' addresses are taken AddressSanitizer puts where LeakSanitizer looks for
+// no pointers.
+[[gnu::noinline]] void resume(weft::fiber_context& context) {
+    context = std::move(context).resume();
+}
+
+[[gnu::noinline]] void owns_and_resumes(weft::fiber_context& context) {
+    int* volatile memory = new int[100];
+    resume(context);
     delete[] memory;
 }
 
@@ -276,9 +288,7 @@ void wait_to_the_end() {
         f->resume();
     static_cast<void>(reachable->numbers.begin());
     reachable->context = weft::fiber_context{[](weft::fiber_context&& caller) {
-        int* volatile memory = new int[100];
-        caller = std::move(caller).resume();
-        delete[] memory;
+        owns_and_resumes(caller);
         return std::move(caller);
     }};
     reachable->context = std::move(reachable->context).resume();
@@ -296,5 +306,6 @@ int main() {
     handed_from_thread_to_thread();
     bare_contexts();
     memory_of_abandoned_contexts();
-    wait_to_the_end();
+    // To Valgrind it is possibly lost: weft has pointers into stacks, and none to where these begin.
+    if (!WEFT_VALGRIND) wait_to_the_end();
 }
