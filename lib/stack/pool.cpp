@@ -50,6 +50,8 @@ constinit thread_local magazine mine{};
 struct [[gnu::visibility("hidden")]] stack_pool::state {
     state(std::size_t size, std::size_t retained_stacks);
     ~state();
+    static void* operator new(std::size_t bytes) { return allocate_account(bytes); }
+    static void operator delete(void* memory) noexcept { ::operator delete(memory); }
 
     stack allocate();
     void deallocate(const stack& s) noexcept;
@@ -182,11 +184,7 @@ void stack_pool::state::empty_magazine() noexcept {
         stack_pool::state::deallocate_beyond_magazine(s);
 }
 
-stack_pool::stack_pool(std::size_t size, std::size_t retained) : state_{new (std::nothrow) state{size, retained}} {
-    if (state_) return;
-    errno = ENOMEM;
-    detail::throw_or_die(stack_exhausted(sizeof(state)));
-}
+stack_pool::stack_pool(std::size_t size, std::size_t retained) : state_{new state{size, retained}} {}
 
 stack_pool::~stack_pool() {
     delete state_;

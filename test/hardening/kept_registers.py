@@ -275,8 +275,11 @@ class Aarch64:
             if first is None or last is None:
                 continue
             back = int(re.search(r", ([0-9a-f]+)\b", code[first].operands)[1], 16)
-            keeps_x18 = any(c.operands == "x18, x11" for c in code[first:last])
-            yield Switch(code[first].address, code[last].address, back, cls.LOST - ({"x18"} if keeps_x18 else set()))
+            text = [(c.mnemonic, c.operands) for c in code[first:last]]
+            kept = {"x18"} if any(operands == "x18, x11" for _, operands in text) else set()
+            if ("stp", "x19, x29, [x0]") in text:  # to a fiber: the compiler loads these two, and is told that they change
+                kept |= {"x9", "x17"}
+            yield Switch(code[first].address, code[last].address, back, cls.LOST - kept)
 
 
 # Functions that do not come back, where it cannot be seen: they are another object's.

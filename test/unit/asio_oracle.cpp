@@ -120,7 +120,8 @@ public:
         try {
             fn();
         } catch (const errors::system_error& e) {
-            note("threw", typeid(e).name(), e.code().message(), e.what());
+            const std::string_view what = e.what(); // Clang's names the handler's type where it says in which function
+            note("threw", typeid(e).name(), e.code().message(), what.substr(0, what.find(" in function ")));
         } catch (const std::exception& e) {
             note("threw", typeid(e).name(), e.what());
         }

@@ -9,6 +9,8 @@
 #include <coroutine>
 #include <cstddef>
 #include <exception>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <thread>
 #include <tuple>
@@ -298,12 +300,46 @@ struct given_or_thrown<First, Rest...> : given<Rest...> {
     }
 };
 
+/// Lets other threads into a context until it ends.
+class context_gate {
+public:
+    /// Calls `fn`, inside of which the context does not end, unless it has ended.
+    template <class Fn>
+    void enter(Fn fn) {
+        const std::lock_guard lock(mutex_);
+        if (open_) fn();
+    }
+    void close() noexcept {
+        const std::lock_guard lock(mutex_);
+        open_ = false;
+    }
+
+private:
+    std::mutex mutex_;
+    bool open_ = true;
+};
+
+/// Closes a context's gate when it ends, before the services that it had when this one was made: a context shuts its
+/// services down from the last to the first, and asks for no lock of theirs when it drops their operations.
+class context_end final : public execution_context::service {
+public:
+    inline static execution_context::id id;
+
+    explicit context_end(execution_context& context) : service(context) {}
+    const std::shared_ptr<context_gate>& gate() const noexcept { return gate_; }
+
+private:
+    void shutdown() noexcept override { gate_->close(); }
+
+    const std::shared_ptr<context_gate> gate_ = std::make_shared<context_gate>();
+};
+
 /// What an awaitable waits with for an operation of another library: an operation of this Asio that whatever completes
 /// the other one completes. A timer is the one thing that a context keeps, drops when it is destroyed, and can be told
 /// from any thread to complete.
 ///
-/// The completing thread reaches the context only by cancelling the timer, which lets another thread run the body, and
-/// this one's owner destroy the context. So the coroutine does not go on, and is not destroyed, before that call has
+/// The completing thread reaches the context only by cancelling the timer, if the context's gate is open. That lets
+/// another thread run the body, and this one's owner destroy the context. So the coroutine does not go on, and is not destroyed, before that call has
 /// returned; and once the coroutine is destroyed, whatever completes the operation finds the wait abandoned.
 template <class Executor>
 class foreign_wait {
@@ -311,7 +347,8 @@ class foreign_wait {
 
 public:
     explicit foreign_wait(const Executor& executor)
-        : timer_(executor, std::chrono::steady_clock::time_point::max()), waker_(wake(timer_).handle) {}
+        : timer_(executor, std::chrono::steady_clock::time_point::max()), gate_(gate_of(executor)),
+          waker_(wake(*this).handle) {}
     ~foreign_wait() {
         if (!given_ || waker_.promise().returned_unless_abandoned()) waker_.destroy();
     }
@@ -393,12 +430,18 @@ private:
         std::coroutine_handle<promise_type> handle;
     };
 
-    static waker wake(timer& to_cancel) {
+    static waker wake(foreign_wait& wait) {
         typename waker::begins begins;
-        if (co_await begins) to_cancel.cancel();
+        if (co_await begins) wait.gate_->enter([&] { wait.timer_.cancel(); });
+    }
+
+    /// Of the context of the executor, which has a service for timers already.
+    static const std::shared_ptr<context_gate>& gate_of(const any_io_executor& executor) {
+        return use_service<context_end>(query(executor, execution::context)).gate();
     }
 
     timer timer_;
+    const std::shared_ptr<context_gate> gate_; // the context may be gone before this is
     std::coroutine_handle<typename waker::promise_type> waker_;
     bool given_ = false;
 };
