@@ -282,6 +282,9 @@ class Aarch64:
             yield Switch(code[first].address, code[last].address, back, cls.LOST - kept)
 
 
+# Instructions that a linker has put aside, with a jump there and one back: for errata of Cortex-A53.
+PUT_ASIDE = re.compile(r"e8(43419|35769)@")
+
 # Functions that do not come back, where it cannot be seen: they are another object's.
 NEVER_RETURN = re.compile(r"(_Unwind_Resume|__cxa_(re)?throw|__cxa_bad|abort|exit|terminate|__stack_chk_fail|__throw_|"
                           r"__assert|rethrow_exception|__fortify_fail|call_terminate|longjmp|unreachable)")
@@ -382,7 +385,8 @@ class Program:
                         self.function(self.code[i + 1].symbol) == name else None
                     target = self.index.get(effect.target)
                     flow = effect.flow
-                    if target is not None and flow != "call" and self.function(self.code[target].symbol) != name:
+                    other = self.function(self.code[target].symbol) if target is not None else name
+                    if flow != "call" and other != name and not PUT_ASIDE.match(other) and not PUT_ASIDE.match(name):
                         target, flow = None, "return" if flow == "jump" else flow  # a tail call
                     if flow == "return":
                         for register in sorted(lost & self.machine.PRESERVED):
