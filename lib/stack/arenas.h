@@ -11,8 +11,9 @@
 
 namespace weft {
 
-/// Memory for what is written down about stacks: without it no stack can be had. Asked of the operator that programs
-/// replace: whoever replaces that one alone gets AddressSanitizer's nothrow operator new with his own operator delete.
+/// Memory for what is written down about stacks; operator delete takes it back. \throws stack_exhausted if there is none.
+/// It is asked of the plain operator new: where a program replaces that and operator delete alone, AddressSanitizer
+/// answers to the nothrow one, with memory that the program's operator delete cannot take back.
 inline void* allocate_account(std::size_t bytes) {
 #if WEFT_EXCEPTIONS
     try {

@@ -277,7 +277,10 @@ class Aarch64:
             back = int(re.search(r", ([0-9a-f]+)\b", code[first].operands)[1], 16)
             text = [(c.mnemonic, c.operands) for c in code[first:last]]
             kept = {"x18"} if any(operands == "x18, x11" for _, operands in text) else set()
-            if ("stp", "x19, x29, [x0]") in text:  # to a fiber: the compiler loads these two, and is told that they change
+            # Both change by declaration on the way to a fiber. An unoptimized program loads them from variables, and
+            # writes there what has become of them; no other has a use for it.
+            variable = any(c.mnemonic in ("ldr", "ldur") and c.operands.startswith("x17, ") for c in code[max(first - 4, 0):first])
+            if variable and ("stp", "x19, x29, [x0]") in text:
                 kept |= {"x9", "x17"}
             yield Switch(code[first].address, code[last].address, back, cls.LOST - kept)
 

@@ -28,6 +28,30 @@ PLANTED = {
 }
 
 
+# Listings, as objdump prints them, that no compiler can be relied upon to make: what stands before the switch, at the
+# place where control comes back, and in what the linker has put aside; and which register a finding names, if any.
+LISTED = {
+    "x86_64": [],
+    "aarch64": [
+        ("put aside, and right", "ldp x17, x9, [x0, #16]", "b 2000 <e843419@0001_00000001_0>", "mov x20, #0x0", None),
+        ("put aside, and wrong", "ldp x17, x9, [x0, #16]", "b 2000 <e843419@0001_00000001_0>", "mov x3, x20", "x20"),
+        ("out of a variable", "ldr x17, [sp, #8]", "str x17, [sp, #8]", "nop", None),
+        ("out of the block", "ldp x17, x9, [x0, #16]", "str x17, [sp, #8]", "nop", "x17"),
+    ],
+}
+
+
+def listing(before, back, aside):
+    texts = [before, "adr x12, 1020 <f+0x20>", "mov x10, sp", "stp x12, x10, [x0, #16]", "stp x19, x29, [x0]",
+             "ldp x19, x29, [x0, #32]", "mov sp, x9", "br x17", back, "mov x3, x20" if "b 2000" in back else "nop", "brk #0x0"]
+
+    def lines(address, instructions):
+        return [f"    {address + 4 * n:x}:\t" + text.replace(" ", "\t", 1) for n, text in enumerate(instructions)]
+
+    return "\n".join(["f:     file format elf64-littleaarch64", "0000000000001000 <f>:", *lines(0x1000, texts),
+                      "0000000000002000 <e843419@0001_00000001_0>:", *lines(0x2000, [aside, "b 1024 <f+0x24>"]), ""])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("architecture", choices=PLANTED)
@@ -63,6 +87,13 @@ def main():
         found = findings(f"without_{number}", changed_header(arguments.folder, header, text))
         there = [f for f in found if re.search(rf"(reads|restored) ({register}),", f)]
         check(f"without {what}: {len(found)} findings", bool(there), there or found)
+    for what, before, back, aside, register in LISTED[arguments.architecture]:
+        text = toolchain.folder / "listing.txt"
+        text.write_text(listing(before, back, aside), encoding="utf-8")
+        program = kept_registers.Program(str(text), ["sh", "-c", 'shift 3; cat "$1"', "objdump"])
+        assert len(program.switches) == 1
+        found = program.findings()
+        check(what, len(found) == (1 if register else 0) and all(f"reads {register}," in f for f in found), found)
     return 1 if failures else 0
 
 

@@ -4,6 +4,7 @@
 // anything. It prints nothing and uses little of the C++ library, which need not be instrumented.
 
 #include "jumps.hpp"
+#include "malloced_stacks.hpp"
 
 #include <weft/fiber.hpp>
 #include <weft/fiber_context.hpp>
@@ -240,14 +241,6 @@ struct all_that_waits {
 };
 [[gnu::used]] all_that_waits* reachable; // also to a compiler that sees nobody read it
 
-struct [[maybe_unused]] malloced_stacks {
-    weft::stack allocate() const {
-        constexpr std::size_t size = 128 * 1024;
-        return {size, static_cast<std::byte*>(std::aligned_alloc(64, size)) + size};
-    }
-    void deallocate(const weft::stack& s) const { std::free(static_cast<std::byte*>(s.sp) - s.size); }
-};
-
 [[gnu::noinline]] void owns_and_waits(weft::fiber_ref self) {
     int* volatile memory = new int[100];
     self.suspend();
@@ -267,7 +260,7 @@ void wait_to_the_end() {
     reachable = new all_that_waits;
     reachable->pooled = weft::fiber{owns_and_waits};
     reachable->mapped = weft::fiber{std::allocator_arg, weft::guarded_stack{64 * 1024}, owns_and_waits};
-#if !WEFT_HWASAN // whose heap gives tagged addresses, and takes back no memory that has lost its tag
+#if !WEFT_HWASAN // which tags them
     reachable->of_malloc = weft::fiber{std::allocator_arg, malloced_stacks{}, owns_and_waits};
 #endif
     reachable->holds = weft::fiber{[](weft::fiber_ref self) {
@@ -282,9 +275,12 @@ void wait_to_the_end() {
         weft::fiber inner{[self] { owns_and_waits(self); }};
         inner.resume();
     }};
-    for (weft::fiber* f : {&reachable->pooled, &reachable->mapped, &reachable->of_malloc, &reachable->holds,
-                           &reachable->captures, &reachable->outer})
-        if (!f->done()) f->resume();
+    for (weft::fiber* f : {&reachable->pooled, &reachable->mapped,
+#if !WEFT_HWASAN
+                           &reachable->of_malloc,
+#endif
+                           &reachable->holds, &reachable->captures, &reachable->outer})
+        f->resume();
     static_cast<void>(reachable->numbers.begin());
     reachable->context = weft::fiber_context{[](weft::fiber_context&& caller) {
         owns_and_resumes(caller);

@@ -21,6 +21,7 @@ PLANTED = {
     "use_after_return_from_outside": FOUND + "use_after_return_from_outside",
     "use_after_return_across_an_await": FOUND + "use_after_return_across_an_await",
     "overflow": FOUND + "overflow",
+    "tagged_stack": "weft: HWAddressSanitizer has tagged this stack: .*mmap",
 }
 
 

@@ -3,6 +3,7 @@
 // One error at a time, named by the argument; each must be found by the sanitizer that is made for it.
 
 #include "jumps.hpp"
+#include "malloced_stacks.hpp"
 
 #include <weft/fiber.hpp>
 #include <weft/stackful.hpp>
@@ -202,6 +203,12 @@ void uninitialized() {
     f.resume();
 }
 
+/// Memory that has a tag, for a stack pointer that cannot have it.
+void tagged_stack() {
+    weft::fiber f{std::allocator_arg, malloced_stacks{}, [] {}};
+    f.resume();
+}
+
 constexpr struct {
     const char* name;
     void (*run)();
@@ -217,6 +224,7 @@ constexpr struct {
     {"leak_by_a_fiber_that_has_ended", leak_by_a_fiber_that_has_ended},
     {"leak_in_a_context", leak_in_a_context},
     {"uninitialized", uninitialized},
+    {"tagged_stack", tagged_stack},
 };
 
 } // namespace

@@ -339,8 +339,9 @@ private:
 /// from any thread to complete.
 ///
 /// The completing thread reaches the context only by cancelling the timer, if the context's gate is open. That lets
-/// another thread run the body, and this one's owner destroy the context. So the coroutine does not go on, and is not destroyed, before that call has
-/// returned; and once the coroutine is destroyed, whatever completes the operation finds the wait abandoned.
+/// another thread run the body, and this one's owner destroy the context. So the coroutine does not go on, and is not
+/// destroyed, before that call has returned; and once the coroutine is destroyed, whatever completes the operation finds
+/// the wait abandoned.
 template <class Executor>
 class foreign_wait {
     using timer = basic_waitable_timer<std::chrono::steady_clock, wait_traits<std::chrono::steady_clock>, Executor>;

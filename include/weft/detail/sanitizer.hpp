@@ -3,6 +3,7 @@
 
 #include <weft/detail/config.hpp>
 #include <weft/detail/exception_state.hpp>
+#include <weft/detail/throw_or_die.hpp>
 
 #include <cstddef>
 #include <cstdint>
@@ -49,6 +50,8 @@ WEFT_TAGGED inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe
     ASAN_UNPOISON_MEMORY_REGION(lowest, size);
 #endif
 #if WEFT_HWASAN
+    if (reinterpret_cast<std::uintptr_t>(lowest) >> 56 != 0) // its heap's addresses have tags, a stack pointer has none
+        fatal("weft: HWAddressSanitizer has tagged this stack: let the stack allocator take memory from mmap, not from malloc");
     const auto from = (reinterpret_cast<std::uintptr_t>(lowest) + 15) & ~std::uintptr_t{15}; // a tag is of 16 bytes
     const auto to = (reinterpret_cast<std::uintptr_t>(lowest) + size) & ~std::uintptr_t{15};
     __hwasan_tag_memory(reinterpret_cast<const void*>(from), 0, to - from);
