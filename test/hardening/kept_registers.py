@@ -15,12 +15,14 @@ Not followed: jump tables, landing pads (what runs when an exception passes), ar
 import argparse
 import bisect
 import dataclasses
+import functools
+import gc
 import re
 import subprocess
 import sys
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)
 class Instruction:
     address: int
     mnemonic: str
@@ -28,7 +30,7 @@ class Instruction:
     symbol: str
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)
 class Effect:
     reads: set = dataclasses.field(default_factory=set)
     writes: set = dataclasses.field(default_factory=set)
@@ -293,6 +295,11 @@ NEVER_RETURN = re.compile(r"(_Unwind_Resume|__cxa_(re)?throw|__cxa_bad|abort|exi
                           r"__assert|rethrow_exception|__fortify_fail|call_terminate|longjmp|unreachable)")
 
 
+LABEL = re.compile(r"[0-9a-f]+ <(.*)>:$")
+TEXT = re.compile(r"\s+([0-9a-f]+):\t(\S+)\s*(.*)")
+IN_ANOTHER_PLACE = re.compile(r"\.cold(\.\d+)?$|-0x[0-9a-f]+$")
+
+
 class Program:
     def __init__(self, file, objdump):
         out = subprocess.run([*objdump, "-d", "--no-show-raw-insn", "--wide", file], capture_output=True, text=True,
@@ -305,19 +312,20 @@ class Program:
         self.code = []
         symbol = ""
         for line in out.splitlines():
-            if m := re.match(r"[0-9a-f]+ <(.*)>:$", line):
-                symbol = m[1]
-            elif m := re.match(r"\s+([0-9a-f]+):\t(\S+)\s*(.*)", line):
+            if m := TEXT.match(line):
                 self.code.append(Instruction(int(m[1], 16), m[2], m[3].strip(), symbol))
+            elif m := LABEL.match(line):
+                symbol = m[1]
         self.index = {instruction.address: i for i, instruction in enumerate(self.code)}
         self.switches = list(self.machine.switches(self.code))
         self.effects = {}
         self.returning = self.functions_that_return()
 
     @staticmethod
+    @functools.cache
     def function(symbol):
         """Without the part that a compiler has put elsewhere."""
-        return re.sub(r"\.cold(\.\d+)?$|-0x[0-9a-f]+$", "", symbol)
+        return IN_ANOTHER_PLACE.sub("", symbol)
 
     def effect(self, i):
         if i not in self.effects:
@@ -415,6 +423,7 @@ def main():
     parser.add_argument("--objdump", default="objdump", help="a command")
     parser.add_argument("programs", nargs="+")
     arguments = parser.parse_args()
+    gc.disable()  # millions of instructions, and no cycle among them
     wrong = 0
     for file in arguments.programs:
         program = Program(file, arguments.objdump.split())
