@@ -19,6 +19,7 @@ need_native() {
     need_boost
     need_header archive.h libarchive-dev
     need_header openssl/evp.h libssl-dev
+    need_header asio/awaitable.hpp libasio-dev
     need_header CLI/CLI.hpp libcli11-dev
     need_header expat.h libexpat1-dev
     need_header sqlite3.h libsqlite3-dev
@@ -45,15 +46,19 @@ need_aarch64() {
     need_aarch64_packages
 }
 
-need_sanitizers() { # GCC's come with it, Clang's in a package of their own
-    local clang
+need_sanitizers() { # GCC's come with it
     missing=()
     need_program valgrind valgrind
     need_header valgrind/valgrind.h valgrind
+    need_clang_sanitizers
+    install_missing
+}
+
+need_clang_sanitizers() { # they are in a package of their own
+    local clang
     clang=$(find_clang)
     echo 'int main() {}' | "$clang" -fsanitize=memory -x c++ - -o /dev/null 2>/dev/null ||
         missing+=("libclang-rt-$("$clang" -dumpversion | cut -d . -f 1)-dev")
-    install_missing
 }
 
 need_bench() {
