@@ -1,14 +1,17 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 // Long composed operations with use_fiber: HTTP of Boost.Beast over TLS, and its WebSocket, between two bodies on strands of
-// a pool. Their thousands of steps stay on the strand of the body that waits. (WebSocket over TLS instead of both would
-// compile for two minutes: a step of either is a type for each step of the other.)
+// a pool. Their thousands of steps stay on the strand of the body that waits. WebSocket over TLS compiles for two minutes,
+// as a step of either is a type for each step of the other: WEFT_TEST_EVERYWHERE adds it.
 
 #include <weft/asio.hpp>
 
 #include <boost/asio/ssl.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
+#ifdef WEFT_TEST_EVERYWHERE
+#    include <boost/beast/ssl.hpp>
+#endif
 #include <boost/beast/websocket.hpp>
 
 #include <boost/test/unit_test.hpp>
@@ -80,11 +83,9 @@ int ask_http(tcp::socket socket, ssl::context& context) {
     return right;
 }
 
-using websocket_stream = websocket::stream<tcp::socket>;
-
 /// Echoes what one client sends over a WebSocket.
-void serve_websocket(tcp::socket socket) {
-    websocket_stream stream{std::move(socket)};
+template <class Stream>
+void serve_websocket(websocket::stream<Stream>& stream) {
     stream.async_accept(weft::use_fiber);
     try {
         for (;;) {
@@ -97,8 +98,8 @@ void serve_websocket(tcp::socket socket) {
     }
 }
 
-int ask_websocket(tcp::socket socket) {
-    websocket_stream stream{std::move(socket)};
+template <class Stream>
+int ask_websocket(websocket::stream<Stream>& stream) {
     stream.async_handshake("localhost", "/", weft::use_fiber);
     int right = 0;
     for (int i = 0; i < rounds; ++i) {
@@ -156,5 +157,33 @@ BOOST_AUTO_TEST_CASE(http_over_tls_between_bodies_on_strands_of_a_pool) {
 }
 
 BOOST_AUTO_TEST_CASE(websockets_between_bodies_on_strands_of_a_pool) {
-    BOOST_TEST(converse(serve_websocket, ask_websocket) == rounds);
+    const int right = converse(
+        [](tcp::socket socket) {
+            websocket::stream<tcp::socket> stream{std::move(socket)};
+            serve_websocket(stream);
+        },
+        [](tcp::socket socket) {
+            websocket::stream<tcp::socket> stream{std::move(socket)};
+            return ask_websocket(stream);
+        });
+    BOOST_TEST(right == rounds);
 }
+
+#ifdef WEFT_TEST_EVERYWHERE
+BOOST_AUTO_TEST_CASE(websockets_over_tls_between_bodies_on_strands_of_a_pool) {
+    ssl::context server{ssl::context::tls_server}, client{ssl::context::tls_client};
+    identify(server);
+    const int right = converse(
+        [&](tcp::socket socket) {
+            websocket::stream<ssl::stream<tcp::socket>> stream{std::move(socket), server};
+            stream.next_layer().async_handshake(ssl::stream_base::server, weft::use_fiber);
+            serve_websocket(stream);
+        },
+        [&](tcp::socket socket) {
+            websocket::stream<ssl::stream<tcp::socket>> stream{std::move(socket), client};
+            stream.next_layer().async_handshake(ssl::stream_base::client, weft::use_fiber);
+            return ask_websocket(stream);
+        });
+    BOOST_TEST(right == rounds);
+}
+#endif
