@@ -19,10 +19,13 @@
 #include <openssl/evp.h>
 #include <openssl/x509.h>
 
+#include <atomic>
+#include <cstddef>
 #include <exception>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 namespace net = boost::asio;
 namespace beast = boost::beast;
@@ -46,13 +49,62 @@ void identify(ssl::context& context) {
     SSL_CTX_use_PrivateKey(context.native_handle(), key.get());
 }
 
+/// A socket that counts the steps whose handlers would be called on another executor than its own, a strand.
+class watched_socket {
+public:
+    using executor_type = tcp::socket::executor_type;
+    using lowest_layer_type = tcp::socket;
+
+    explicit watched_socket(tcp::socket socket) : socket_(std::move(socket)) {}
+
+    static inline std::atomic<int> steps = 0;
+    static inline std::atomic<int> steps_elsewhere = 0;
+
+    executor_type get_executor() { return socket_.get_executor(); }
+    lowest_layer_type& lowest_layer() { return socket_; }
+    template <class Buffers, class Token>
+    auto async_read_some(const Buffers& buffers, Token&& token) {
+        return net::async_initiate<Token, void(boost::system::error_code, std::size_t)>(
+            [this](auto handler, const Buffers& to) {
+                watch(handler);
+                socket_.async_read_some(to, std::move(handler));
+            },
+            token, buffers);
+    }
+    template <class Buffers, class Token>
+    auto async_write_some(const Buffers& buffers, Token&& token) {
+        return net::async_initiate<Token, void(boost::system::error_code, std::size_t)>(
+            [this](auto handler, const Buffers& from) {
+                watch(handler);
+                socket_.async_write_some(from, std::move(handler));
+            },
+            token, buffers);
+    }
+    template <class Handler>
+    friend void async_teardown(beast::role_type role, watched_socket& self, Handler&& handler) {
+        self.watch(handler);
+        websocket::async_teardown(role, self.socket_, std::forward<Handler>(handler));
+    }
+
+    friend void beast_close_socket(watched_socket& self) { beast::close_socket(self.socket_); }
+
+private:
+    template <class Handler>
+    void watch(const Handler& handler) {
+        ++steps;
+        steps_elsewhere += net::any_io_executor(net::get_associated_executor(handler)) != socket_.get_executor();
+    }
+
+    tcp::socket socket_;
+};
+
 constexpr int rounds = 20;
 
 std::string message(int round) { return std::string(static_cast<std::size_t>(1) << round % 17, static_cast<char>('a' + round)); }
 
 /// Answers the requests of one client over TLS.
-void serve_http(tcp::socket socket, ssl::context& context) {
-    ssl::stream<tcp::socket> stream{std::move(socket), context};
+void serve_http(watched_socket socket, ssl::context& context) {
+    ssl::stream<watched_socket> stream{std::move(socket), context};
     stream.async_handshake(ssl::stream_base::server, weft::use_fiber);
     beast::flat_buffer buffer;
     for (int i = 0; i < rounds; ++i) {
@@ -65,8 +117,8 @@ void serve_http(tcp::socket socket, ssl::context& context) {
     stream.async_shutdown(weft::use_fiber);
 }
 
-int ask_http(tcp::socket socket, ssl::context& context) {
-    ssl::stream<tcp::socket> stream{std::move(socket), context};
+int ask_http(watched_socket socket, ssl::context& context) {
+    ssl::stream<watched_socket> stream{std::move(socket), context};
     stream.async_handshake(ssl::stream_base::client, weft::use_fiber);
     beast::flat_buffer buffer;
     int right = 0;
@@ -114,7 +166,8 @@ int ask_websocket(websocket::stream<Stream>& stream) {
 }
 
 /// Runs a server and a client in bodies of their own, each on a strand of a pool.
-int converse(const std::function<void(tcp::socket)>& serve, const std::function<int(tcp::socket)>& ask) {
+int converse(const std::function<void(watched_socket)>& serve, const std::function<int(watched_socket)>& ask) {
+    watched_socket::steps = watched_socket::steps_elsewhere = 0;
     net::thread_pool pool{3};
     tcp::acceptor acceptor{pool, {net::ip::address_v4::loopback(), 0}};
     std::exception_ptr failures[2];
@@ -123,7 +176,7 @@ int converse(const std::function<void(tcp::socket)>& serve, const std::function<
         net::make_strand(pool),
         [&]() -> net::awaitable<void> {
             return weft::stackful([&](auto& co) {
-                serve(acceptor.async_accept(co.await(net::this_coro::executor), weft::use_fiber));
+                serve(watched_socket{acceptor.async_accept(co.await(net::this_coro::executor), weft::use_fiber)});
             });
         },
         [&](std::exception_ptr failure) { failures[0] = failure; });
@@ -133,7 +186,7 @@ int converse(const std::function<void(tcp::socket)>& serve, const std::function<
             return weft::stackful([&](auto& co) {
                 tcp::socket socket{co.await(net::this_coro::executor)};
                 socket.async_connect(acceptor.local_endpoint(), weft::use_fiber);
-                return ask(std::move(socket));
+                return ask(watched_socket{std::move(socket)});
             });
         },
         [&](std::exception_ptr failure, int n) {
@@ -143,6 +196,8 @@ int converse(const std::function<void(tcp::socket)>& serve, const std::function<
     pool.join();
     for (const std::exception_ptr& failure : failures)
         if (failure) std::rethrow_exception(failure);
+    BOOST_TEST(watched_socket::steps >= rounds);
+    BOOST_TEST(watched_socket::steps_elsewhere == 0);
     return right;
 }
 
@@ -151,19 +206,19 @@ int converse(const std::function<void(tcp::socket)>& serve, const std::function<
 BOOST_AUTO_TEST_CASE(http_over_tls_between_bodies_on_strands_of_a_pool) {
     ssl::context server{ssl::context::tls_server}, client{ssl::context::tls_client};
     identify(server);
-    const int right = converse([&](tcp::socket socket) { serve_http(std::move(socket), server); },
-                               [&](tcp::socket socket) { return ask_http(std::move(socket), client); });
+    const int right = converse([&](watched_socket socket) { serve_http(std::move(socket), server); },
+                               [&](watched_socket socket) { return ask_http(std::move(socket), client); });
     BOOST_TEST(right == rounds);
 }
 
 BOOST_AUTO_TEST_CASE(websockets_between_bodies_on_strands_of_a_pool) {
     const int right = converse(
-        [](tcp::socket socket) {
-            websocket::stream<tcp::socket> stream{std::move(socket)};
+        [](watched_socket socket) {
+            websocket::stream<watched_socket> stream{std::move(socket)};
             serve_websocket(stream);
         },
-        [](tcp::socket socket) {
-            websocket::stream<tcp::socket> stream{std::move(socket)};
+        [](watched_socket socket) {
+            websocket::stream<watched_socket> stream{std::move(socket)};
             return ask_websocket(stream);
         });
     BOOST_TEST(right == rounds);
@@ -174,13 +229,13 @@ BOOST_AUTO_TEST_CASE(websockets_over_tls_between_bodies_on_strands_of_a_pool) {
     ssl::context server{ssl::context::tls_server}, client{ssl::context::tls_client};
     identify(server);
     const int right = converse(
-        [&](tcp::socket socket) {
-            websocket::stream<ssl::stream<tcp::socket>> stream{std::move(socket), server};
+        [&](watched_socket socket) {
+            websocket::stream<ssl::stream<watched_socket>> stream{std::move(socket), server};
             stream.next_layer().async_handshake(ssl::stream_base::server, weft::use_fiber);
             serve_websocket(stream);
         },
-        [&](tcp::socket socket) {
-            websocket::stream<ssl::stream<tcp::socket>> stream{std::move(socket), client};
+        [&](watched_socket socket) {
+            websocket::stream<ssl::stream<watched_socket>> stream{std::move(socket), client};
             stream.next_layer().async_handshake(ssl::stream_base::client, weft::use_fiber);
             return ask_websocket(stream);
         });
