@@ -20,6 +20,7 @@
 #include <openssl/x509.h>
 
 #include <atomic>
+#include <concepts>
 #include <cstddef>
 #include <exception>
 #include <functional>
@@ -92,7 +93,11 @@ private:
     template <class Handler>
     void watch(const Handler& handler) {
         ++steps;
-        steps_elsewhere += net::any_io_executor(net::get_associated_executor(handler)) != socket_.get_executor();
+        const auto executor = net::get_associated_executor(handler);
+        if constexpr (std::convertible_to<decltype(executor), net::any_io_executor>)
+            steps_elsewhere += net::any_io_executor(executor) != socket_.get_executor();
+        else // none of the handler's own: the default of newer Asios
+            ++steps_elsewhere;
     }
 
     tcp::socket socket_;
