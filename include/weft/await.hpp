@@ -94,6 +94,8 @@ WEFT_ALWAYS_INLINE auto await(Operand&& operand, detail::awaiter_storage<Operand
             [&]() -> decltype(auto) { return detail::get_awaiter(std::forward<Operand>(operand)); });
         if (!a.await_ready()) detail::suspend_ambient<awaiter>(d, a);
         return a.await_resume();
+    } else {
+        return {};
     }
 }
 
