@@ -18,6 +18,7 @@
 
 /// \cond
 #define WEFT_ASIO boost::asio
+#define WEFT_ASIO_NAMESPACE boost_asio
 #define WEFT_ASIO_ERROR boost::system
 #define WEFT_ASIO_KIND (std::uint64_t{BOOST_ASIO_VERSION} << 8 | 3)
 #if __has_include(<boost/asio/disposition.hpp>)
@@ -34,6 +35,7 @@
 #undef WEFT_ASIO_HAS_INLINE_EXECUTOR
 #undef WEFT_ASIO_HAS_DISPOSITIONS
 #undef WEFT_ASIO
+#undef WEFT_ASIO_NAMESPACE
 #undef WEFT_ASIO_ERROR
 #undef WEFT_ASIO_KIND
 /// \endcond

@@ -144,7 +144,8 @@ private:
         constexpr bool possible = detail::awaitable_in<Source, Promise>;
         static_assert(possible, "weft: this operand is not awaitable in coroutines of this type: it needs await_ready, "
                                 "await_suspend(std::coroutine_handle<promise>) and await_resume, or an operator co_await (one "
-                                "that argument-dependent lookup does not find is called by hand: operator co_await(operand))");
+                                "that argument-dependent lookup does not find is called by hand: operator co_await(operand); "
+                                "an operation of Asio takes weft::use_fiber as its token)");
         if constexpr (possible) {
             using awaiter = std::remove_reference_t<detail::awaiter_of<Source>>;
             using result = typename detail::await_result_of<Source>::type;
@@ -316,6 +317,22 @@ concept returns = requires(Promise& p, Result&& result) { p.return_value(std::fo
 
 [[noreturn]] WEFT_API void throw_nothing_awaited();
 
+/// What the adapter of R's library offers below the bodies of R's coroutines.
+template <class Adapter, class Promise>
+struct services_of {
+    explicit services_of(Promise&) noexcept {}
+    driver_services* get() noexcept { return nullptr; }
+};
+template <class Adapter, class Promise>
+    requires requires { typename Adapter::services; }
+struct services_of<Adapter, Promise> {
+    explicit services_of(Promise& promise) noexcept : services_(promise) {}
+    driver_services* get() noexcept { return &services_; }
+
+private:
+    typename Adapter::services services_;
+};
+
 // GCC takes a promise's operator new that sees the coroutine's parameters for a placement form that no operator delete
 // matches; a coroutine's frame is always freed by the usual form ([dcl.fct.def.coroutine]/12).
 #if defined(__GNUC__) && !defined(__clang__)
@@ -339,8 +356,10 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
     }
     promise_stop<Promise> stop{promise};
     body_result<result_type> result;
+    services_of<adapter, Promise> services{promise};
     driver self;
     self.stop = stop.provider();
+    self.services = services.get();
     fiber body = make_body(start.allocator, [&] {
         co_type co{self, promise};
         result.take([&]() -> result_type { return std::invoke(start.body, co, args...); });
@@ -463,6 +482,13 @@ R start_driver(Allocator&& allocator, Fn&& fn, Args... args) {
 }
 
 } // namespace detail
+
+/// The type of `co` in the bodies of coroutines of type R (with parameters Args): for functions that are no templates, and
+/// for callbacks that get it as a void*.
+///
+///     auto& co = *static_cast<weft::coroutine_ref_for<asio::awaitable<int>>*>(user_data);
+template <class R, class... Args>
+using coroutine_ref_for = coroutine_ref<detail::promise_of<R, Args...>>;
 
 /// A coroutine of type R whose body `fn(co, args...)` runs on its own stack, from the process-wide pool. Args are the
 /// parameter types of the coroutine, as its promise sees them; they live in its frame, and so does `fn`.

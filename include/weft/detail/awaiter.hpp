@@ -90,6 +90,11 @@ struct operand_adapter {
     static constexpr bool available = false;
 };
 
+/// An awaitable that the coroutine below which weft::await is called awaits for it, if it is of the awaitable's own library.
+/// Specialised, by weft/asio.hpp for asio::awaitable, with a static `await(driver&, operand)`.
+template <class Operand>
+struct ambient_operand {};
+
 /// The compiler refuses it, but a stackful body can await it.
 template <class Operand>
 concept adapted_operand = !awaitable<Operand> && operand_adapter<Operand>::available;

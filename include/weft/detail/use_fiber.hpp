@@ -60,6 +60,16 @@ struct WEFT_TAGGED use_fiber_t {
 /// The one to pass: `socket.async_read_some(buffer, weft::use_fiber)`.
 inline constexpr use_fiber_t use_fiber{};
 
+/// \cond
+// Where no Asio whose adapter is included takes the arguments.
+template <class Where, class Fn, class Token>
+detail::refused co_spawn(Where&&, Fn&&, Token&&) {
+    static_assert(detail::refuse<Where>, "weft::co_spawn: the first argument is no executor, and no execution context, of an "
+                                         "Asio whose header of weft's is included");
+    return {};
+}
+/// \endcond
+
 namespace detail {
 
 /// A move-only void() kept in place, called once: how a completed operation goes on. Dropped with it is what would.
