@@ -48,7 +48,12 @@ class services_with final : public awaitable_services {
 public:
     explicit services_with(Promise& promise) noexcept
         : awaitable_services(weft_detail::executor_kind<Executor>()), promise_(promise) {}
-    any_io_executor executor() override { return promise_.await_transform(this_coro::executor).await_resume(); }
+    any_io_executor executor() override {
+        if constexpr (std::convertible_to<Executor, any_io_executor>) // else ambient_adapter::wait refuses it
+            return promise_.await_transform(this_coro::executor).await_resume();
+        else
+            return {};
+    }
 
 private:
     Promise& promise_;
