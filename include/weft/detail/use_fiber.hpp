@@ -47,7 +47,11 @@ struct WEFT_TAGGED use_fiber_t {
         executor_with_default(const Other& executor) noexcept : InnerExecutor(executor) {}
     };
 
-    /// The type of an I/O object like T whose operations do.
+    /// The type of an I/O object like T (a socket, an acceptor, a resolver, a timer) whose operations do, and those of the
+    /// objects that it makes: an acceptor's sockets.
+    ///
+    ///     weft::use_fiber_t::as_default_on_t<tcp::acceptor> acceptor(io, endpoint);
+    ///     auto socket = acceptor.async_accept();
     template <class T>
     using as_default_on_t = typename T::template rebind_executor<executor_with_default<typename T::executor_type>>::other;
 
