@@ -17,8 +17,8 @@
 ///
 /// It suspends the nearest stackful body around it (see weft/stackful.hpp) that can wait for a foreign operation;
 /// fibers between that body and the caller, a weft::generator for one, are suspended with it and continue with it.
-/// An awaitable that only coroutines of its own library can await is refused, but for an asio::awaitable, which the body of
-/// an awaitable of the same executor type awaits (weft/asio.hpp); co.await takes it in a body of that library's coroutines.
+/// An awaitable that only coroutines of its own library can await is refused: co.await takes it, in a body of those. But
+/// below a body of an asio::awaitable weft::await takes one, too, if their executor types are the same (weft/asio.hpp).
 namespace weft {
 
 /// Unwinds a body, or a coroutine, whose operation was stopped instead of giving a result: what an await throws when a

@@ -109,8 +109,8 @@ public:
             auto&& element = **this;
             return std::addressof(element);
         }
-        /// Runs the body to its next value. \throws what leaves the body; the generator has ended then. fiber_error at the
-        /// end, and in the body itself.
+        /// Runs the body to its next value. \throws what leaves the body; the generator has ended then. fiber_error at
+        /// the end, and in the body itself.
         iterator& operator++() {
             void* const word = detail::resume(*fiber_);
             std::memcpy(&element_, &word, sizeof element_);

@@ -485,8 +485,8 @@ R start_driver(Allocator&& allocator, Fn&& fn, Args... args) {
 
 } // namespace detail
 
-/// The type of `co` in the bodies of coroutines of type R (with parameters Args): for functions that are no templates, and
-/// for callbacks that get it as a void*.
+/// The type of `co` in the bodies of coroutines of type R (with parameters Args): for functions that are no templates,
+/// and for callbacks that get it as a void*.
 ///
 ///     auto& co = *static_cast<weft::coroutine_ref_for<asio::awaitable<int>>*>(user_data);
 template <class R, class... Args>

@@ -185,7 +185,7 @@ struct ambient_operand<WEFT_ASIO::awaitable<T, Executor>> {
 
 } // namespace detail
 
-// With both Asios in a program the names in here are ambiguous, so that one names the Asio, as weft::boost_asio::this_executor().
+// In a program with both Asios one names the namespace, too: weft::boost_asio::this_executor().
 inline namespace WEFT_ASIO_NAMESPACE {
 
 /// The executor of the awaitable whose stackful body runs, from any depth below it: what `co_await this_coro::executor`
@@ -228,9 +228,10 @@ void sleep_for(const std::chrono::duration<Rep, Period>& duration) {
 }
 
 /// Starts a stackful body `fn(co)` on an executor, or on one of an execution context: asio::co_spawn of an
-/// asio::awaitable that has this body. `co` is a coroutine_ref_for<asio::awaitable<void>> in all of them. The completion signature
-/// is void(std::exception_ptr) or void(std::exception_ptr, T) by what `fn` returns, decayed; T must be default constructible,
-/// as there. `fn` may be move-only. The token's cancellation slot cancels what the body awaits.
+/// asio::awaitable that has this body. `co` is a coroutine_ref_for<asio::awaitable<void>>, whatever `fn` returns. The
+/// completion signature is void(std::exception_ptr), or void(std::exception_ptr, T) with what `fn` returns, decayed; T
+/// must be default constructible, as there. `fn` may be move-only. The token's cancellation slot cancels what the body
+/// awaits.
 ///
 ///     weft::co_spawn(io, [](auto& co) { return parse(co); }, asio::use_future);
 ///

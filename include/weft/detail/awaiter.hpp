@@ -90,7 +90,7 @@ struct operand_adapter {
     static constexpr bool available = false;
 };
 
-/// An awaitable that the coroutine below which weft::await is called awaits for it, if it is of the awaitable's own library.
+/// An awaitable that weft::await leaves to the coroutine of the running body, if that is of the awaitable's own library.
 /// Specialised, by weft/asio.hpp for asio::awaitable, with a static `await(driver&, operand)`.
 template <class Operand>
 struct ambient_operand {};

@@ -47,8 +47,8 @@ struct WEFT_TAGGED use_fiber_t {
         executor_with_default(const Other& executor) noexcept : InnerExecutor(executor) {}
     };
 
-    /// The type of an I/O object like T (a socket, an acceptor, a resolver, a timer) whose operations do, and those of the
-    /// objects that it makes: an acceptor's sockets.
+    /// The type of an I/O object like T (a socket, an acceptor, a resolver, a timer) whose operations do, and those of
+    /// the objects that it makes: an acceptor's sockets.
     ///
     ///     weft::use_fiber_t::as_default_on_t<tcp::acceptor> acceptor(io, endpoint);
     ///     auto socket = acceptor.async_accept();

@@ -55,7 +55,9 @@ struct own_executor {
     bool operator==(const own_executor&) const noexcept;
     void execute(auto&& fn) const;
     asio::execution_context& query(asio::execution::context_t) const noexcept;
-    static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) { return asio::execution::blocking.possibly; }
+    static constexpr asio::execution::blocking_t query(asio::execution::blocking_t) {
+        return asio::execution::blocking.possibly;
+    }
 };
 asio::awaitable<void, own_executor> executor_of_another_kind() {
     return weft::stackful([](auto&) {});

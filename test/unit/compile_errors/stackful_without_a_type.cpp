@@ -20,4 +20,6 @@ int ambient() {
     return weft::await(weft::stackful([](auto&) { return 1; }));
 }
 
-auto task = weft::stackful<weft::task<int>>([](auto& co) -> int { return co.await(weft::stackful([](auto&) { return 1; })); });
+auto task = weft::stackful<weft::task<int>>([](auto& co) -> int {
+    return co.await(weft::stackful([](auto&) { return 1; }));
+});
