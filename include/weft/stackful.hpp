@@ -532,7 +532,7 @@ class stackful_proxy {
 public:
     /// Made by stackful().
     stackful_proxy(Allocator allocator, Fn fn) : allocator_{std::move(allocator)}, fn_{std::move(fn)} {}
-    stackful_proxy(stackful_proxy&&) = default; // a library may take it by value before it is refused
+    stackful_proxy(stackful_proxy&&) = default; ///< a library may take it by value before it is refused
     stackful_proxy& operator=(stackful_proxy&&) = delete;
 
     /// The coroutine. \throws as stackful<R>(fn).

@@ -201,6 +201,15 @@ BOOST_AUTO_TEST_CASE(with_options_and_on_a_stack_of_its_own_choice) {
     BOOST_TEST(stacks.out() == 0u);
 }
 
+// Though the token is weft's.
+BOOST_AUTO_TEST_CASE(an_unqualified_co_spawn_is_that_of_asio) {
+    run_body([] {
+        auto executor = weft::this_executor();
+        co_spawn(executor, a_moment(), weft::use_fiber);
+        BOOST_TEST(*co_spawn(weft::this_executor(), [] { return later(2); }, weft::use_fiber) == 2);
+    });
+}
+
 // Nothing runs, and all is destroyed.
 BOOST_AUTO_TEST_CASE(in_a_context_that_never_runs) {
     const int before = tracked::alive();

@@ -128,21 +128,6 @@ struct spawned {
     }
 };
 
-template <class Allocator, class Where, class Fn, class Token>
-auto spawn(Allocator allocator, Where&& where, Fn&& fn, Token&& token) {
-    constexpr bool callable = std::invocable<std::decay_t<Fn>&, spawned_co&>;
-    static_assert(callable, "weft::co_spawn: the body must be callable with `auto& co`, which is a "
-                            "weft::coroutine_ref_for<asio::awaitable<void>>&");
-    if constexpr (callable) {
-        using result = std::decay_t<std::invoke_result_t<std::decay_t<Fn>&, spawned_co&>>;
-        return (co_spawn)(std::forward<Where>(where),
-                          spawned<Allocator, std::decay_t<Fn>, result>{std::move(allocator), std::forward<Fn>(fn)},
-                          std::forward<Token>(token));
-    } else {
-        return ::weft::detail::refused{};
-    }
-}
-
 } // namespace weft_detail
 
 /// Refuses a stackful() that names no coroutine type, in one sentence.
@@ -180,6 +165,30 @@ struct ambient_operand<WEFT_ASIO::awaitable<T, Executor>> {
     static refused await(driver&, const WEFT_ASIO::awaitable<T, Executor>&) {
         static_assert(refuse<T>, "weft::await: an asio::awaitable is awaited once: weft::await(std::move(it))");
         return {};
+    }
+};
+
+/// weft::co_spawn where this Asio's can start something.
+template <class Where>
+    requires WEFT_ASIO::weft_detail::place_to_spawn<Where>
+struct spawner<Where> {
+    static constexpr bool available = true;
+
+    template <class Allocator, class Fn, class Token>
+    static auto spawn(Allocator allocator, Where&& where, Fn&& fn, Token&& token) {
+        using namespace WEFT_ASIO::weft_detail;
+        constexpr bool callable = std::invocable<std::decay_t<Fn>&, spawned_co&>;
+        static_assert(callable, "weft::co_spawn: the body must be callable with `auto& co`, which is a "
+                                "weft::coroutine_ref_for<asio::awaitable<void>>&");
+        if constexpr (callable) {
+            using result = std::decay_t<std::invoke_result_t<std::decay_t<Fn>&, spawned_co&>>;
+            return WEFT_ASIO::co_spawn(
+                std::forward<Where>(where),
+                spawned<Allocator, std::decay_t<Fn>, result>{std::move(allocator), std::forward<Fn>(fn)},
+                std::forward<Token>(token));
+        } else {
+            return refused{};
+        }
     }
 };
 
@@ -225,37 +234,6 @@ void sleep_for(const std::chrono::duration<Rep, Period>& duration) {
     const auto rest = std::chrono::steady_clock::time_point::max() - now;
     const bool fits = std::chrono::duration_cast<seconds>(duration) < std::chrono::duration_cast<seconds>(rest);
     WEFT_ASIO_NAMESPACE::sleep_until(now + (fits ? std::chrono::ceil<longest>(duration) : rest));
-}
-
-/// Starts a stackful body `fn(co)` on an executor, or on one of an execution context: asio::co_spawn of an
-/// asio::awaitable that has this body. `co` is a coroutine_ref_for<asio::awaitable<void>>, whatever `fn` returns. The
-/// completion signature is void(std::exception_ptr), or void(std::exception_ptr, T) with what `fn` returns, decayed; T
-/// must be default constructible, as there. `fn` may be move-only. The token's cancellation slot cancels what the body
-/// awaits.
-///
-///     weft::co_spawn(io, [](auto& co) { return parse(co); }, asio::use_future);
-///
-/// \throws what asio::co_spawn throws, and what moving `fn` does.
-template <class Where, class Fn, class Token>
-    requires WEFT_ASIO::weft_detail::place_to_spawn<Where>
-auto co_spawn(Where&& where, Fn&& fn, Token&& token) {
-    return WEFT_ASIO::weft_detail::spawn(default_stack_allocator{}, std::forward<Where>(where), std::forward<Fn>(fn),
-                                         std::forward<Token>(token));
-}
-/// The same with options.
-template <class Where, class Fn, class Token>
-    requires WEFT_ASIO::weft_detail::place_to_spawn<Where>
-auto co_spawn(Where&& where, fiber_options options, Fn&& fn, Token&& token) {
-    using with = detail::allocator_with_options<default_stack_allocator>;
-    return WEFT_ASIO::weft_detail::spawn(with{{}, options}, std::forward<Where>(where), std::forward<Fn>(fn),
-                                         std::forward<Token>(token));
-}
-/// The same on a stack from `allocator`.
-template <class Where, stack_allocator Allocator, class Fn, class Token>
-    requires WEFT_ASIO::weft_detail::place_to_spawn<Where>
-auto co_spawn(Where&& where, std::allocator_arg_t, Allocator allocator, Fn&& fn, Token&& token) {
-    return WEFT_ASIO::weft_detail::spawn(std::move(allocator), std::forward<Where>(where), std::forward<Fn>(fn),
-                                         std::forward<Token>(token));
 }
 
 } // namespace WEFT_ASIO_NAMESPACE
