@@ -36,21 +36,20 @@ void rethrow(std::exception_ptr failure) {
     if (failure) std::rethrow_exception(failure);
 }
 
+// Of one type, as each body of another type takes a third of a second to compile.
+using any_body = std::function<void(any_co&)>;
+void start_body(const net::any_io_executor& executor, any_body body) {
+    weft::co_spawn(executor, std::move(body), rethrow);
+}
+
 /// Runs a body to its end.
-template <class Fn>
-void run_body(Fn fn) {
+void run_body(const any_body& body) {
     net::io_context io;
     bool ended = false;
-    weft::co_spawn(
-        io,
-        [&](any_co& co) {
-            if constexpr (std::is_invocable_v<Fn&, any_co&>)
-                fn(co);
-            else
-                fn();
-            ended = true;
-        },
-        rethrow);
+    start_body(io.get_executor(), [&](auto& co) {
+        body(co);
+        ended = true;
+    });
     io.run();
     BOOST_TEST(ended);
 }
@@ -69,13 +68,13 @@ bool contains(const std::string& text, const char* part) {
     return text.find(part) != std::string::npos;
 }
 
-/// Calls what it is given below a function of C.
+/// Calls what it is given below a function of C, once: how often qsort compares is its own affair.
 void below_c(const std::function<void()>& fn) {
-    static thread_local const std::function<void()>* callback;
+    static const std::function<void()>* callback;
     callback = &fn;
     int two[] = {1, 2};
     std::qsort(two, 2, sizeof(int), [](const void*, const void*) {
-        (*callback)();
+        if (const auto* const once = std::exchange(callback, nullptr)) (*once)();
         return 0;
     });
 }
@@ -100,9 +99,8 @@ int named_body(any_co& co) {
     return 4;
 }
 
-/// Cancels what a body waits for with `wait`; gives what the body's end is told.
-template <class Fn>
-std::exception_ptr cancelled(Fn wait) {
+/// Cancels what a body waits for with `wait`.
+void check_cancelled(const std::function<void()>& wait) {
     net::io_context io;
     net::cancellation_signal signal;
     std::exception_ptr seen;
@@ -115,11 +113,7 @@ std::exception_ptr cancelled(Fn wait) {
     timer.async_wait([&](auto) { signal.emit(net::cancellation_type::terminal); });
     io.run_for(20s);
     BOOST_TEST(ended == 1);
-    return seen;
-}
-template <class Fn>
-void check_cancelled(Fn wait) {
-    BOOST_CHECK_EXCEPTION(rethrow(cancelled(wait)), errors::system_error,
+    BOOST_CHECK_EXCEPTION(rethrow(seen), errors::system_error,
                           [](const errors::system_error& e) { return e.code() == net::error::operation_aborted; });
 }
 
@@ -203,7 +197,7 @@ BOOST_AUTO_TEST_CASE(with_options_and_on_a_stack_of_its_own_choice) {
 
 // Though the token is weft's.
 BOOST_AUTO_TEST_CASE(an_unqualified_co_spawn_is_that_of_asio) {
-    run_body([] {
+    run_body([](auto&) {
         auto executor = weft::this_executor();
         co_spawn(executor, a_moment(), weft::use_fiber);
         BOOST_TEST(*co_spawn(weft::this_executor(), [] { return later(2); }, weft::use_fiber) == 2);
@@ -230,23 +224,20 @@ BOOST_AUTO_TEST_CASE(the_executor_from_any_depth) {
     net::io_context io;
     const auto strand = net::make_strand(io);
     int asked = 0;
-    weft::co_spawn(
-        strand,
-        [&](auto& co) {
-            const auto check = [&] {
-                BOOST_TEST((weft::this_executor() == net::any_io_executor{strand}));
-                ++asked;
-            };
-            below_c(check);
-            weft::generator<int> numbers{[&](auto& out) {
-                check();
-                out.yield(1);
-            }};
-            for (int n : numbers) BOOST_TEST(n == 1);
-            co.await(a_moment());
+    start_body(strand, [&](auto& co) {
+        const auto check = [&] {
+            BOOST_TEST((weft::this_executor() == net::any_io_executor{strand}));
+            ++asked;
+        };
+        below_c(check);
+        weft::generator<int> numbers{[&](auto& out) {
             check();
-        },
-        rethrow);
+            out.yield(1);
+        }};
+        for (int n : numbers) BOOST_TEST(n == 1);
+        co.await(a_moment());
+        check();
+    });
     io.run();
     BOOST_TEST(asked == 3);
 }
@@ -266,26 +257,23 @@ BOOST_AUTO_TEST_CASE(no_executor_while_the_body_is_unwound) {
     bool unwound = false;
     {
         net::io_context io;
-        weft::co_spawn(
-            io,
-            [&](auto&) {
-                const at_exit_of_scope asks{[&] {
-                    try {
-                        static_cast<void>(weft::this_executor());
-                    } catch (const weft::forced_unwind&) {
-                        unwound = true;
-                    }
-                }};
-                weft::sleep_for(1h);
-            },
-            net::detached);
+        start_body(io.get_executor(), [&](auto&) {
+            const at_exit_of_scope asks{[&] {
+                try {
+                    static_cast<void>(weft::this_executor());
+                } catch (const weft::forced_unwind&) {
+                    unwound = true;
+                }
+            }};
+            weft::sleep_for(1h);
+        });
         io.poll();
     }
     BOOST_TEST(unwound);
 }
 
 BOOST_AUTO_TEST_CASE(sleeps) {
-    run_body([] {
+    run_body([](auto&) {
         const auto begin = std::chrono::steady_clock::now();
         below_c([] { weft::sleep_for(2ms); });
         BOOST_TEST((std::chrono::steady_clock::now() - begin >= 2ms));
@@ -306,7 +294,7 @@ BOOST_AUTO_TEST_SUITE_END()
 BOOST_AUTO_TEST_SUITE(awaitables_by_weft_await)
 
 BOOST_AUTO_TEST_CASE(results_and_exceptions) {
-    run_body([] {
+    run_body([](auto&) {
         weft::await(a_moment());
         below_c([] { BOOST_TEST(*weft::await(later(7)) == 7); });
         BOOST_TEST(thrown<std::out_of_range>([] { weft::await(later(-1)); }) == "below zero");
@@ -329,13 +317,10 @@ BOOST_AUTO_TEST_CASE(destroyed_with_the_context) {
     const int before = tracked::alive();
     {
         net::io_context io;
-        weft::co_spawn(
-            io,
-            [](auto&) {
-                const tracked local;
-                weft::await(for_ever());
-            },
-            net::detached);
+        start_body(io.get_executor(), [](auto&) {
+            const tracked local;
+            weft::await(for_ever());
+        });
         io.poll();
         BOOST_TEST(tracked::alive() == before + 2);
     }
@@ -357,14 +342,11 @@ BOOST_AUTO_TEST_CASE(only_with_the_executor_type_of_the_body) {
             });
         },
         rethrow);
-    weft::co_spawn(
-        io,
-        [&](auto&) {
-            BOOST_TEST(contains(thrown<weft::not_in_fiber>([&] { weft::await(five()); }), "the same executor type"));
-            BOOST_TEST(net::co_spawn(io, five(), weft::use_fiber) == 5); // as it says
-            ++seen;
-        },
-        rethrow);
+    start_body(io.get_executor(), [&](auto&) {
+        BOOST_TEST(contains(thrown<weft::not_in_fiber>([&] { weft::await(five()); }), "the same executor type"));
+        BOOST_TEST(net::co_spawn(io, five(), weft::use_fiber) == 5); // as it says
+        ++seen;
+    });
     io.run();
     BOOST_TEST(seen == 2);
 }
@@ -389,54 +371,43 @@ BOOST_AUTO_TEST_CASE(acceptors_sockets_and_timers) {
     net::io_context io;
     on_fibers<tcp::acceptor> acceptor(io, tcp::endpoint{net::ip::address_v4::loopback(), 0});
     int ended = 0;
-    weft::co_spawn(
-        io,
-        [&](auto&) {
-            auto accepted = acceptor.async_accept();
-            static_assert(std::is_same_v<decltype(accepted), on_fibers<tcp::socket>>); // rebound, too
-            char text[4];
-            accepted.async_read_some(net::buffer(text));
-            net::async_write(accepted, net::buffer(text));
-            ++ended;
-        },
-        rethrow);
-    weft::co_spawn(
-        io,
-        [&](auto&) {
-            auto socket = weft::use_fiber_t::as_default_on(tcp::socket{io});
-            static_assert(std::is_same_v<decltype(socket), on_fibers<tcp::socket>>);
-            socket.async_connect(acceptor.local_endpoint());
-            on_fibers<net::steady_timer> timer(weft::this_executor(), 1ms);
-            timer.async_wait();
-            net::async_write(socket, net::buffer("ping", 4));
-            std::string text(4, ' ');
-            BOOST_TEST(net::async_read(socket, net::buffer(text)) == 4u);
-            BOOST_TEST(text == "ping");
-            on_fibers<tcp::resolver> resolver(io);
-            BOOST_TEST(!resolver.async_resolve("127.0.0.1", "1").empty());
-            // What has the executor of such an object passes the default on, to co_spawn's bodies, too.
-            weft::co_spawn(socket.get_executor(), [&](auto&) { ++ended; }, weft::use_fiber);
-            ++ended;
-        },
-        rethrow);
+    start_body(io.get_executor(), [&](auto&) {
+        auto accepted = acceptor.async_accept();
+        static_assert(std::is_same_v<decltype(accepted), on_fibers<tcp::socket>>); // rebound, too
+        char text[4];
+        accepted.async_read_some(net::buffer(text));
+        accepted.async_write_some(net::buffer(text));
+        ++ended;
+    });
+    start_body(io.get_executor(), [&](auto&) {
+        auto socket = weft::use_fiber_t::as_default_on(tcp::socket{io});
+        static_assert(std::is_same_v<decltype(socket), on_fibers<tcp::socket>>);
+        socket.async_connect(acceptor.local_endpoint());
+        on_fibers<net::steady_timer> timer(weft::this_executor(), 1ms);
+        timer.async_wait();
+        socket.async_write_some(net::buffer("ping", 4));
+        std::string text(4, ' ');
+        BOOST_TEST(socket.async_read_some(net::buffer(text)) == 4u);
+        BOOST_TEST(text == "ping");
+        // What has the executor of such an object passes the default on, to co_spawn's bodies, too.
+        weft::co_spawn(socket.get_executor(), [&](auto&) { ++ended; }, weft::use_fiber);
+        ++ended;
+    });
     io.run();
     BOOST_TEST(ended == 3);
 }
 
 // The operation has nothing to complete on but the system executor.
 BOOST_AUTO_TEST_CASE(a_post_without_an_executor) {
-    run_body([] { net::post(weft::use_fiber); });
+    run_body([](auto&) { net::post(weft::use_fiber); });
     weft::sync_wait(weft::stackful<weft::task<>>([](auto&) { net::post(weft::use_fiber); }));
     const int before = tracked::alive();
     {
         net::io_context io; // ends while the post is on its way
-        weft::co_spawn(
-            io,
-            [](auto&) {
-                const tracked local;
-                net::post(weft::use_fiber);
-            },
-            net::detached);
+        start_body(io.get_executor(), [](auto&) {
+            const tracked local;
+            net::post(weft::use_fiber);
+        });
         io.poll_one();
     }
     BOOST_TEST(tracked::alive() == before);
