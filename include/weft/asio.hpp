@@ -7,6 +7,11 @@
 ///
 ///     std::size_t n = socket.async_read_some(buffer, weft::use_fiber); // from any depth below a stackful body
 ///
+/// In the bodies of awaitables, from any depth too: weft::this_executor(), weft::sleep_for(5ms), and weft::await of an
+/// awaitable. weft::co_spawn(io, [](auto& co) {…}, token) starts such a body, as asio::spawn does; weft::use_fiber_t has
+/// as_default_on for sockets and timers, as asio::use_awaitable_t has. In a program with both Asios the first two are
+/// called by the name of their Asio: weft::boost_asio::this_executor(), weft::standalone_asio::this_executor().
+///
 /// Include it wherever a boost::asio::awaitable gets a stackful body that uses weft::await: it teaches weft how such a
 /// coroutine waits for operations of others. Its context has work meanwhile, and the body goes on on the awaitable's
 /// executor; then the thread that completed the operation has left the context. If the context is destroyed before, the
@@ -18,6 +23,7 @@
 
 /// \cond
 #define WEFT_ASIO boost::asio
+#define WEFT_ASIO_NAMESPACE boost_asio
 #define WEFT_ASIO_ERROR boost::system
 #define WEFT_ASIO_KIND (std::uint64_t{BOOST_ASIO_VERSION} << 8 | 3)
 #if __has_include(<boost/asio/disposition.hpp>)
@@ -34,6 +40,7 @@
 #undef WEFT_ASIO_HAS_INLINE_EXECUTOR
 #undef WEFT_ASIO_HAS_DISPOSITIONS
 #undef WEFT_ASIO
+#undef WEFT_ASIO_NAMESPACE
 #undef WEFT_ASIO_ERROR
 #undef WEFT_ASIO_KIND
 /// \endcond

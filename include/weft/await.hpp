@@ -17,6 +17,8 @@
 ///
 /// It suspends the nearest stackful body around it (see weft/stackful.hpp) that can wait for a foreign operation;
 /// fibers between that body and the caller, a weft::generator for one, are suspended with it and continue with it.
+/// An awaitable that only coroutines of its own library can await is refused: co.await takes it, in a body of those. But
+/// below a body of an asio::awaitable weft::await takes one, too, if their executor types are the same (weft/asio.hpp).
 namespace weft {
 
 /// Unwinds a body, or a coroutine, whose operation was stopped instead of giving a result: what an await throws when a
@@ -48,7 +50,8 @@ WEFT_ALWAYS_INLINE void suspend_ambient(driver& d, Awaiter& awaiter) {
     } else {
         static_assert(awaiter_in<Awaiter, shim_promise>,
                       "weft::await: this operand can be awaited only by coroutines of its own library: use co.await(operand) "
-                      "in a stackful body of that library's coroutine type");
+                      "in a stackful body of that library's coroutine type R (a callback gets co as "
+                      "weft::coroutine_ref_for<R>*; for an asio::awaitable, include <weft/asio.hpp>)");
         if constexpr (awaiter_in<Awaiter, shim_promise>) {
             await_request inner{&start_await<Awaiter, shim_promise>, address, transfers_control<Awaiter, shim_promise>};
             await_shim shim{inner};
@@ -82,8 +85,12 @@ WEFT_ALWAYS_INLINE auto await(Operand&& operand, detail::awaiter_storage<Operand
     static_assert(detail::awaitable<Operand> || detail::adapted_operand<Operand>,
                   "weft::await: this operand is not awaitable: it needs await_ready, await_suspend and await_resume, or an "
                   "operator co_await (one that argument-dependent lookup does not find is called by hand: "
-                  "operator co_await(operand); for a sender, include <weft/senders.hpp>)");
-    if constexpr (detail::adapted_operand<Operand>) {
+                  "operator co_await(operand); an operation of Asio takes weft::use_fiber as its token, in place of "
+                  "asio::deferred; for a sender, include <weft/senders.hpp>)");
+    using of_its_own = detail::ambient_operand<std::remove_cvref_t<Operand>>;
+    if constexpr (requires(detail::driver& d) { of_its_own::await(d, std::forward<Operand>(operand)); }) {
+        return of_its_own::await(detail::ambient_driver(), std::forward<Operand>(operand));
+    } else if constexpr (detail::adapted_operand<Operand>) {
         return detail::await_adapted(detail::ambient_driver(), std::forward<Operand>(operand));
     } else if constexpr (detail::awaitable<Operand>) {
         using awaiter = std::remove_reference_t<detail::awaiter_of<Operand>>;
@@ -94,6 +101,8 @@ WEFT_ALWAYS_INLINE auto await(Operand&& operand, detail::awaiter_storage<Operand
             [&]() -> decltype(auto) { return detail::get_awaiter(std::forward<Operand>(operand)); });
         if (!a.await_ready()) detail::suspend_ambient<awaiter>(d, a);
         return a.await_resume();
+    } else {
+        return {};
     }
 }
 

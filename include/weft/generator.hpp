@@ -49,7 +49,7 @@ public:
     /// Hands one value to the consumer and returns when it asks for the next. The consumer sees the argument itself,
     /// but for two: a scalar value no larger than a pointer is handed over in a register, and an lvalue given to a
     /// generator of values or rvalue references is copied first.
-    /// \throws forced_unwind if the generator is destroyed meanwhile.
+    /// \throws forced_unwind if the generator is destroyed meanwhile; fiber_error if its body does not run.
     void yield(T&& v) {
         if constexpr (detail::hands_over_value<T>)
             hand_over(v);
@@ -97,15 +97,20 @@ public:
         iterator(iterator&&) noexcept = default; ///< not copied: there is one place
         iterator& operator=(iterator&&) noexcept = default; ///< not copied
 
-        /// The element that the body yielded, until the next ++ or the end of the iterator.
+        /// The element that the body yielded, until the next ++ or the end of the iterator. \pre not at the end.
         reference operator*() const noexcept {
             if constexpr (detail::hands_over_value<T>)
                 return static_cast<reference>(element_);
             else
                 return static_cast<reference>(*element_);
         }
-        /// Runs the body to its next value. \throws what leaves the body; the generator has ended then.
-        /// \pre not at the end.
+        /// The address of the element, for as long. \pre not at the end.
+        std::add_pointer_t<reference> operator->() const noexcept {
+            auto&& element = **this;
+            return std::addressof(element);
+        }
+        /// Runs the body to its next value. \throws what leaves the body; the generator has ended then. fiber_error at
+        /// the end, and in the body itself.
         iterator& operator++() {
             void* const word = detail::resume(*fiber_);
             std::memcpy(&element_, &word, sizeof element_);
@@ -144,8 +149,14 @@ public:
     generator(std::allocator_arg_t, Allocator allocator, const fiber_options& options, Fn&& fn)
         : fiber_{std::allocator_arg, std::move(allocator), options, yielding<std::decay_t<Fn>>{std::forward<Fn>(fn)}} {}
 
-    /// Runs the body to its first value. Call it once.
-    iterator begin() { return iterator{detail::fiber_access::record(fiber_)}; }
+    /// Runs the body to its first value. Call it once: its iterator goes on where others stand. \throws what leaves the
+    /// body; fiber_error if it was called before, or the generator was moved from.
+    iterator begin() {
+        detail::fiber_record& fiber = detail::fiber_access::record(fiber_);
+        if (!detail::is_fiber(fiber) || fiber.progress & detail::begun) [[unlikely]]
+            detail::throw_cannot_begin(fiber);
+        return iterator{fiber};
+    }
     /// Reached when the body has ended.
     std::default_sentinel_t end() const noexcept { return {}; }
 

@@ -32,7 +32,13 @@
 /// Next: weft/await.hpp, to await without `co`; weft/task.hpp, a coroutine type if you have none.
 namespace weft {
 
+template <class Allocator, class Fn>
+class stackful_proxy;
+
 namespace detail {
+
+template <class Allocator, class Fn>
+inline constexpr bool names_no_type<stackful_proxy<Allocator, Fn>> = true;
 
 /// The type of the coroutines with promise P, where that can be told from P.
 template <class P>
@@ -80,7 +86,9 @@ public:
     template <class Operand>
     WEFT_ALWAYS_INLINE decltype(auto) await(Operand&& operand, await_storage<Operand>&& kept = {}) {
         constexpr bool taken = detail::transforms<Promise, Operand>;
-        if constexpr (taken) { // asked first: of a final promise weft may not see that it has an await_transform
+        if constexpr (detail::names_no_type<std::remove_cvref_t<Operand>>) {
+            return operand.operator co_await();
+        } else if constexpr (taken) { // asked first: of a final promise weft may not see that it has an await_transform
             ask_promise();
             const auto make = [&]() -> decltype(auto) { return promise_->await_transform(std::forward<Operand>(operand)); };
             return await_made<Operand>(make, kept);
@@ -92,6 +100,7 @@ public:
             static_assert(taken,
                           "weft: the coroutines of this type cannot await this operand (their promise's await_transform "
                           "does not take it): await something their library offers, or use weft::await(operand)");
+            return detail::refused{};
         } else {
             if constexpr (std::is_final_v<Promise> && detail::has_plain_coroutine<Promise, Operand>)
                 static_cast<void>(&detail::await_in_plain_coroutine<Promise, Operand>);
@@ -112,6 +121,8 @@ public:
             ask_promise();
             const auto make = [&]() -> decltype(auto) { return promise_->yield_value(std::forward<Value>(value)); };
             return await_yielded<Value>(make, kept);
+        } else {
+            return detail::refused{};
         }
     }
 
@@ -133,7 +144,8 @@ private:
         constexpr bool possible = detail::awaitable_in<Source, Promise>;
         static_assert(possible, "weft: this operand is not awaitable in coroutines of this type: it needs await_ready, "
                                 "await_suspend(std::coroutine_handle<promise>) and await_resume, or an operator co_await (one "
-                                "that argument-dependent lookup does not find is called by hand: operator co_await(operand))");
+                                "that argument-dependent lookup does not find is called by hand: operator co_await(operand); "
+                                "an operation of Asio takes weft::use_fiber as its token)");
         if constexpr (possible) {
             using awaiter = std::remove_reference_t<detail::awaiter_of<Source>>;
             using result = typename detail::await_result_of<Source>::type;
@@ -147,6 +159,8 @@ private:
                 detail::suspend_for(*driver_, request);
             }
             return a.await_resume();
+        } else if constexpr (!detail::awaitable<Source>) {
+            return {};
         }
     }
 
@@ -287,16 +301,45 @@ struct body_result<void> {
     }
 };
 
-template <class Promise, class Result>
-concept returns = requires(Promise& p, Result&& result) { p.return_value(std::forward<Result>(result)); };
+/// A promise whose return_value takes anything may make R's value of it only inside, where the compiler's errors speak
+/// of that library's insides, as of Asio's. What R's value is can be told if R is awaited without an operator co_await.
+template <class R, class Promise, class Result>
+concept fails_inside_return_value =
+    requires(Promise& p, no_awaiter any) { p.return_value(std::move(any)); } &&
+    requires(R& coroutine) {
+        { coroutine.await_resume() } -> std::same_as<typename R::value_type>;
+    } &&
+    !std::constructible_from<typename R::value_type, Result>;
+
+template <class R, class Promise, class Result>
+concept returns = requires(Promise& p, Result&& result) { p.return_value(std::forward<Result>(result)); } &&
+                  !fails_inside_return_value<R, Promise, Result>;
 
 [[noreturn]] WEFT_API void throw_nothing_awaited();
 
+/// What the adapter of R's library offers below the bodies of R's coroutines.
+template <class Adapter, class Promise>
+struct services_of {
+    explicit services_of(Promise&) noexcept {}
+    driver_services* get() noexcept { return nullptr; }
+};
+template <class Adapter, class Promise>
+    requires requires { typename Adapter::services; }
+struct services_of<Adapter, Promise> {
+    explicit services_of(Promise& promise) noexcept : services_(promise) {}
+    driver_services* get() noexcept { return &services_; }
+
+private:
+    typename Adapter::services services_;
+};
+
 // GCC takes a promise's operator new that sees the coroutine's parameters for a placement form that no operator delete
 // matches; a coroutine's frame is always freed by the usual form ([dcl.fct.def.coroutine]/12).
+// And it warns of the linkage of a frame that holds a body made in another body, as if somebody could name the frame.
 #if defined(__GNUC__) && !defined(__clang__)
 #    pragma GCC diagnostic push
 #    pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+#    pragma GCC diagnostic ignored "-Wsubobject-linkage"
 #endif
 
 /// The coroutine: resumes its body, awaits what the body wants awaited, and so on to the body's end. `Return` is R, or
@@ -315,8 +358,10 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
     }
     promise_stop<Promise> stop{promise};
     body_result<result_type> result;
+    services_of<adapter, Promise> services{promise};
     driver self;
     self.stop = stop.provider();
+    self.services = services.get();
     fiber body = make_body(start.allocator, [&] {
         co_type co{self, promise};
         result.take([&]() -> result_type { return std::invoke(start.body, co, args...); });
@@ -375,9 +420,9 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
                                              "value: return it from the body");
         if constexpr (returns_void<Promise>) co_return;
     } else {
-        static_assert(returns<Promise, result_type>, "weft::stackful: what the body returns does not convert to what this "
-                                                     "coroutine type returns: return that type from the body");
-        if constexpr (returns<Promise, result_type>) co_return result.give();
+        static_assert(returns<R, Promise, result_type>, "weft::stackful: what the body returns does not convert to what this "
+                                                        "coroutine type returns: return that type from the body");
+        if constexpr (returns<R, Promise, result_type>) co_return result.give();
     }
 }
 
@@ -440,6 +485,13 @@ R start_driver(Allocator&& allocator, Fn&& fn, Args... args) {
 
 } // namespace detail
 
+/// The type of `co` in the bodies of coroutines of type R (with parameters Args): for functions that are no templates,
+/// and for callbacks that get it as a void*.
+///
+///     auto& co = *static_cast<weft::coroutine_ref_for<asio::awaitable<int>>*>(user_data);
+template <class R, class... Args>
+using coroutine_ref_for = coroutine_ref<detail::promise_of<R, Args...>>;
+
 /// A coroutine of type R whose body `fn(co, args...)` runs on its own stack, from the process-wide pool. Args are the
 /// parameter types of the coroutine, as its promise sees them; they live in its frame, and so does `fn`.
 /// \throws what R's promise throws when a coroutine is made, and what moving `fn` and `args` throws. A stack that
@@ -470,14 +522,18 @@ R stackful(std::allocator_arg_t, Allocator allocator, fiber_options options, Fn&
                                             std::forward<Args>(args)...);
 }
 
+/// \cond
+#define WEFT_NAME_THE_TYPE "weft::stackful: name the coroutine type: weft::stackful<R>(fn)"
+/// \endcond
+
 /// What stackful(fn) without R returns: becomes the coroutine when it is converted to the function's return type.
 template <class Allocator, class Fn>
 class stackful_proxy {
 public:
     /// Made by stackful().
     stackful_proxy(Allocator allocator, Fn fn) : allocator_{std::move(allocator)}, fn_{std::move(fn)} {}
-    stackful_proxy(const stackful_proxy&) = delete;
-    stackful_proxy& operator=(const stackful_proxy&) = delete;
+    stackful_proxy(stackful_proxy&&) = default; ///< a library may take it by value before it is refused
+    stackful_proxy& operator=(stackful_proxy&&) = delete;
 
     /// The coroutine. \throws as stackful<R>(fn).
     template <class R>
@@ -486,10 +542,33 @@ public:
         return detail::start_driver<R>(std::move(allocator_), std::move(fn_));
     }
 
+    /// Refused, by a sentence: nothing says which coroutine it is to be.
+    template <class Late = void>
+    detail::refused operator co_await() const {
+        static_assert(detail::refuse<Late>, WEFT_NAME_THE_TYPE);
+        return {};
+    }
+    /// The same for asio::co_spawn, which calls it for an awaitable.
+    template <class Late = void>
+    auto operator()() const {
+        static_assert(detail::refuse<Late>, WEFT_NAME_THE_TYPE);
+        return detail::refused{};
+    }
+    /// The same for co_await in an asio::awaitable, which calls what it does not know with its frame.
+    template <class Frame>
+    auto operator()(Frame*) const {
+        static_assert(detail::refuse<Frame>, WEFT_NAME_THE_TYPE);
+        return detail::refused{};
+    }
+
 private:
     Allocator allocator_;
     Fn fn_;
 };
+
+/// \cond
+#undef WEFT_NAME_THE_TYPE
+/// \endcond
 
 /// The same without R: `return weft::stackful(fn);` in a function that returns a coroutine type.
 template <class Fn>

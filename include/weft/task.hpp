@@ -312,6 +312,8 @@ auto sync_wait_stopped_by(stop_provider* stop, Awaitable&& awaitable, awaiter_st
         done.wait();
         waiter.rethrow_failure();
         return awaiter.await_resume();
+    } else if constexpr (!detail::awaitable<Awaitable>) {
+        return {};
     }
 }
 

@@ -328,13 +328,24 @@ void* run_in(fiber_record& outer, fiber_record& fiber) {
 
 [[noreturn]] void throw_not_resumable(const fiber_record& fiber) {
     if (!is_fiber(fiber)) throw_or_die(fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body"));
+    const bool generator = fiber.details->operations->yields;
     if (fiber.progress & ended)
-        throw_or_die(fiber_error("weft: resume() of a fiber that has ended: ask done() before resuming"));
+        throw_or_die(fiber_error(generator ? "weft::generator: ++ of an iterator at the end: compare it with end() before"
+                                           : "weft: resume() of a fiber that has ended: ask done() before resuming"));
+    if (generator)
+        throw_or_die(fiber_error("weft::generator: ++ while the body runs: it is for who takes the elements, not for the "
+                                 "body, and for one thread at a time"));
     throw_or_die(
         fiber_error("weft: resume() of a running fiber: only a suspended one can be resumed, by one thread at a time"));
 }
 
 } // namespace
+
+void throw_cannot_begin(const fiber_record& fiber) {
+    throw_or_die(fiber_error(is_fiber(fiber) ? "weft::generator: begin() was called before, and the elements are made once: "
+                                               "keep its iterator, or make another generator"
+                                             : "weft::generator: begin() of a generator that was moved from"));
+}
 
 void* resume_with_care(fiber_record& fiber) {
     if (!waits(fiber)) throw_not_resumable(fiber);
@@ -381,8 +392,11 @@ void throw_if_unwinding([[maybe_unused]] fiber_record& fiber) {
 void check_leaving(fiber_record& fiber, bool with_value) {
     if (fiber.state & abandoned) fatal(running_was_destroyed);
     if (waits(fiber) || fiber.progress & ended || fiber.state & set_aside)
-        throw_or_die(fiber_error("weft: suspend() of a fiber that is not running: only the fiber itself, or one it has "
-                                 "resumed, can suspend it"));
+        throw_or_die(fiber_error(fiber.details->operations->yields
+                                     ? "weft::generator: yield() while the body does not run: it is for the body, and for "
+                                       "what the body calls"
+                                     : "weft: suspend() of a fiber that is not running: only the fiber itself, or one it "
+                                       "has resumed, can suspend it"));
     verify_checksum(fiber);
     throw_if_unwinding(fiber);
     if (fiber.state & checked) {

@@ -16,7 +16,7 @@ function(weft_asio_example name)
   weft_example_output_test(${name})
 endfunction()
 
-foreach(name IN ITEMS json_stream line_protocol qsort_await retry_timeout)
+foreach(name IN ITEMS blocks_and_lines json_stream line_protocol qsort_await retry_timeout)
   weft_asio_example(${name})
 endforeach()
 

@@ -503,28 +503,37 @@ public:
 
 } // namespace WEFT_ASIO
 
+#include <weft/detail/asio_body.hpp>
+
 namespace weft {
 
 /// An awaitable takes operations of its own Asio only, so what weft::await waits for is made one.
 template <class T, class Executor, class Promise>
 struct ambient_adapter<WEFT_ASIO::awaitable<T, Executor>, Promise> {
     static constexpr bool available = true;
+    using services = WEFT_ASIO::weft_detail::services_with<Executor, Promise>;
 
     static WEFT_ASIO::awaitable<void, Executor> wait(detail::await_request& request) {
-        static_assert(std::convertible_to<Executor, WEFT_ASIO::any_io_executor>,
-                      "weft: the executor of this awaitable must convert to any_io_executor, so that use_fiber can "
-                      "associate it with an operation");
-        if (request.kind != WEFT_ASIO::weft_detail::operation_kind)
-            return WEFT_ASIO::weft_detail::wait_for_foreign<Executor>(request);
-        auto& operation = *static_cast<WEFT_ASIO::weft_detail::operation_base*>(request.awaiter);
-        WEFT_ASIO::use_awaitable_t<Executor> token;
-        return WEFT_ASIO::async_initiate<WEFT_ASIO::use_awaitable_t<Executor>, void()>(
-            [&operation, &request](auto handler) {
-                const auto slot = WEFT_ASIO::get_associated_cancellation_slot(handler);
-                const WEFT_ASIO::any_io_executor executor = WEFT_ASIO::get_associated_executor(handler);
-                operation.start(detail::continuation(std::move(handler)), executor, slot, request);
-            },
-            token);
+        constexpr bool converts = std::convertible_to<Executor, WEFT_ASIO::any_io_executor>;
+        static_assert(converts, "weft: the executor of this awaitable must convert to any_io_executor, so that use_fiber can "
+                                "associate it with an operation");
+        if constexpr (!converts) {
+            return {};
+        } else {
+            if (request.kind == WEFT_ASIO::weft_detail::awaitable_kind)
+                return static_cast<WEFT_ASIO::weft_detail::awaited_here_base<Executor>*>(request.awaiter)->wait();
+            if (request.kind != WEFT_ASIO::weft_detail::operation_kind)
+                return WEFT_ASIO::weft_detail::wait_for_foreign<Executor>(request);
+            auto& operation = *static_cast<WEFT_ASIO::weft_detail::operation_base*>(request.awaiter);
+            WEFT_ASIO::use_awaitable_t<Executor> token;
+            return WEFT_ASIO::async_initiate<WEFT_ASIO::use_awaitable_t<Executor>, void()>(
+                [&operation, &request](auto handler) {
+                    const auto slot = WEFT_ASIO::get_associated_cancellation_slot(handler);
+                    const WEFT_ASIO::any_io_executor executor = WEFT_ASIO::get_associated_executor(handler);
+                    operation.start(detail::continuation(std::move(handler)), executor, slot, request);
+                },
+                token);
+        }
     }
 };
 

@@ -17,7 +17,7 @@ namespace weft::detail {
 /// await_request::kind, which says what `awaiter` is. Numbers, not addresses of variables in headers: of those each
 /// shared object with hidden symbols has its own.
 inline constexpr std::uint64_t from_co = 0;
-/// Whatever weft::await awaits. An adapter has one more for each library and version whose operations it awaits itself.
+/// Whatever weft::await awaits. An adapter has more for each library and version whose operations it awaits itself.
 inline constexpr std::uint64_t ambient_kind = 1;
 
 /// What a body that suspends in an await hands to the coroutine that drives it. Lies on the body's stack, beside the
@@ -50,12 +50,19 @@ concept has_stop_provider = requires(P& p) {
     { p.stop() } -> std::same_as<stop_provider*>;
 };
 
+/// What a coroutine offers to those below its stackful body who know it only as a driver. `kind`, an await_request::kind,
+/// says whose it is: its adapter derives from it.
+struct driver_services {
+    std::uint64_t kind;
+};
+
 /// A coroutine with a stackful body, as the body sees it.
 struct WEFT_TAGGED driver {
     fiber_record* body = nullptr;
     await_request* request = nullptr; // set by the body while it is suspended in an await
     bool takes_foreign = false;       // weft::await may suspend it
     stop_provider* stop = nullptr;    // null: nobody will tell it to stop
+    driver_services* services = nullptr; // null: it offers none
     unsigned nested = 0;              // how many operations in a row its adapter went on with inside of each other
 };
 

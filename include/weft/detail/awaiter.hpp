@@ -62,6 +62,23 @@ concept awaiter_anywhere = awaiter<T> && (requires { &T::await_suspend; } || req
 template <class T>
 using awaiter_of = decltype(get_awaiter(std::declval<T>()));
 
+/// False, but only when a template is instantiated.
+template <class... Late>
+inline constexpr bool refuse = false;
+
+/// Stands for what a refused expression would give, so that the refusal is the only error: an awaiter and its result.
+struct refused {
+    template <class T>
+    operator T() const; // NOLINT(google-explicit-constructor): it is never called
+    bool await_ready() const { return true; }
+    void await_suspend(std::coroutine_handle<>) const {}
+    refused await_resume() const { return {}; }
+};
+
+/// A stackful() without R: it would become whatever it is asked for, so no promise is asked whether it takes it.
+template <class T>
+inline constexpr bool names_no_type = false;
+
 /// What an awaiter gives.
 template <class Awaiter>
 using await_result = decltype(std::declval<std::remove_reference_t<Awaiter>&>().await_resume());
@@ -73,14 +90,19 @@ struct operand_adapter {
     static constexpr bool available = false;
 };
 
+/// An awaitable that weft::await leaves to the coroutine of the running body, if that is of the awaitable's own library.
+/// Specialised, by weft/asio.hpp for asio::awaitable, with a static `await(driver&, operand)`.
+template <class Operand>
+struct ambient_operand {};
+
 /// The compiler refuses it, but a stackful body can await it.
 template <class Operand>
 concept adapted_operand = !awaitable<Operand> && operand_adapter<Operand>::available;
 
-/// The same for the awaiter of an operand; void for what is no operand, so that a sentence can say so.
+/// The same for the awaiter of an operand, or of what is none, so that a sentence can say so.
 template <class Operand>
 struct await_result_of {
-    using type = void;
+    using type = refused;
 };
 template <awaitable Operand>
 struct await_result_of<Operand> {

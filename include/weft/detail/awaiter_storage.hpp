@@ -91,7 +91,8 @@ struct awaiter_storage<Source> {
 /// The source of co_await in a coroutine with promise P: what its await_transform makes of an operand that it takes,
 /// else the operand.
 template <class P, class Operand>
-concept transforms = requires(P& p, Operand&& o) { p.await_transform(std::forward<Operand>(o)); };
+concept transforms = !names_no_type<std::remove_cvref_t<Operand>> &&
+                     requires(P& p, Operand&& o) { p.await_transform(std::forward<Operand>(o)); };
 
 template <class P, class Operand>
 struct await_source {

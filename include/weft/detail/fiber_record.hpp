@@ -151,6 +151,8 @@ WEFT_API void check_suspend_with_value(fiber_record& fiber);
 WEFT_API void suspend_with_care(fiber_record& fiber);
 /// The end of suspend(): `fiber` was not just resumed.
 WEFT_API void resumed_with_care(fiber_record& fiber);
+/// Says why a generator with this fiber cannot begin: it has, or there is no fiber.
+[[noreturn]] WEFT_API void throw_cannot_begin(const fiber_record& fiber);
 
 /// Runs `fiber` until it suspends or ends. Returns what it hands over; anything if that is nothing. On the resumer's
 /// stack.

@@ -10,6 +10,7 @@
 #include <concepts>
 #include <coroutine>
 #include <cstddef>
+#include <memory>
 #include <new>
 #include <type_traits>
 #include <utility>
@@ -47,7 +48,11 @@ struct WEFT_TAGGED use_fiber_t {
         executor_with_default(const Other& executor) noexcept : InnerExecutor(executor) {}
     };
 
-    /// The type of an I/O object like T whose operations do.
+    /// The type of an I/O object like T (a socket, an acceptor, a resolver, a timer) whose operations do, and those of
+    /// the objects that it makes: an acceptor's sockets.
+    ///
+    ///     weft::use_fiber_t::as_default_on_t<tcp::acceptor> acceptor(io, endpoint);
+    ///     auto socket = acceptor.async_accept();
     template <class T>
     using as_default_on_t = typename T::template rebind_executor<executor_with_default<typename T::executor_type>>::other;
 
@@ -59,6 +64,58 @@ struct WEFT_TAGGED use_fiber_t {
 };
 /// The one to pass: `socket.async_read_some(buffer, weft::use_fiber)`.
 inline constexpr use_fiber_t use_fiber{};
+
+namespace detail {
+/// How co_spawn starts something there. Specialised by the adapter of each Asio for its executors and contexts.
+template <class Where>
+struct spawner {
+    static constexpr bool available = false;
+};
+} // namespace detail
+
+/// Starts a stackful body `fn(co)` on an executor, or on one of an execution context: asio::co_spawn of an
+/// asio::awaitable that has this body. `co` is a coroutine_ref_for<asio::awaitable<void>>, whatever `fn` returns. The
+/// completion signature is void(std::exception_ptr), or void(std::exception_ptr, T) with what `fn` returns, decayed; T
+/// must be default constructible, as there. `fn` may be move-only. The token's cancellation slot cancels what the body
+/// awaits.
+///
+///     weft::co_spawn(io, [](auto& co) { return parse(co); }, asio::use_future);
+///
+/// An object, not a function: an unqualified co_spawn with weft::use_fiber is Asio's. Its calls throw what asio::co_spawn
+/// throws, and what moving `fn` does.
+struct co_spawn_t {
+    /// On a stack from the process-wide pool.
+    template <class Where, class Fn, class Token>
+    auto operator()(Where&& where, Fn&& fn, Token&& token) const {
+        return spawn(default_stack_allocator{}, std::forward<Where>(where), std::forward<Fn>(fn), std::forward<Token>(token));
+    }
+    /// The same with options.
+    template <class Where, class Fn, class Token>
+    auto operator()(Where&& where, fiber_options options, Fn&& fn, Token&& token) const {
+        using with = detail::allocator_with_options<default_stack_allocator>;
+        return spawn(with{{}, options}, std::forward<Where>(where), std::forward<Fn>(fn), std::forward<Token>(token));
+    }
+    /// On a stack from `allocator`.
+    template <class Where, stack_allocator Allocator, class Fn, class Token>
+    auto operator()(Where&& where, std::allocator_arg_t, Allocator allocator, Fn&& fn, Token&& token) const {
+        return spawn(std::move(allocator), std::forward<Where>(where), std::forward<Fn>(fn), std::forward<Token>(token));
+    }
+
+private:
+    template <class Allocator, class Where, class Fn, class Token>
+    static auto spawn(Allocator allocator, Where&& where, Fn&& fn, Token&& token) {
+        using spawner = detail::spawner<Where>;
+        static_assert(spawner::available, "weft::co_spawn: the first argument is no executor, and no execution context, of "
+                                          "an Asio whose header of weft's is included");
+        if constexpr (spawner::available)
+            return spawner::spawn(std::move(allocator), std::forward<Where>(where), std::forward<Fn>(fn),
+                                  std::forward<Token>(token));
+        else
+            return detail::refused{};
+    }
+};
+/// The one to call.
+inline constexpr co_spawn_t co_spawn{};
 
 namespace detail {
 
