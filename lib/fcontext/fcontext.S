@@ -14,8 +14,11 @@
 #define weft_fiber_entry   weft_fcontext_fiber_entry
 #define weft_fiber_start   weft_fcontext_fiber_start
 
-#include "../switch/aarch64.S"
-#include "../switch/x86_64.S"
+#if defined(__aarch64__)
+#    include "../switch/aarch64.S"
+#else
+#    include "../switch/x86_64.S"
+#endif
 
 .macro also_named name, other
     .globl \other
