@@ -25,7 +25,8 @@ import tarfile
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LICENSE = "share/licenses/weft/LICENSE"
-CMAKE_CONFIG = ("weftConfig.cmake", "weftConfigVersion.cmake", "weftTargets.cmake", "asio.cmake", "senders.cmake")
+CMAKE_CONFIG = ("weftConfig.cmake", "weftConfigVersion.cmake", "weftTargets.cmake", "asio.cmake", "boost.cmake",
+                "senders.cmake")
 
 
 class Failure(Exception):
@@ -225,13 +226,19 @@ class Package:
                 archive.add(ROOT / name, f"weft/{name}")
         return path
 
-    @staticmethod
-    def check_commands(build, project, options):
-        """The program; it is compiled with what it asks for itself, and as C++20 because of weft."""
-        standard = ["-std=gnu++20"]
+    def default_standard(self):
+        """The year in the C++ standard that the compiler takes when none is named."""
+        macros = run(*self.compiler, "-dM", "-E", "-x", "c++", "/dev/null")
+        return int(re.search(r"#define __cplusplus 20(\d\d)", macros)[1])
+
+    def check_commands(self, build, project, options):
+        """The program; it is compiled with what it asks for itself, and as C++20 because of weft, unless the compiler
+        does that anyway."""
+        default = self.default_standard()
+        standard = [] if default >= 20 else ["-std=gnu++20"]
         for option in options:
             if option.startswith("-DCMAKE_CXX_STANDARD="):
-                standard = ["-std=gnu++" + option[-2:]]
+                standard = [] if default == int(option[-2:]) else ["-std=gnu++" + option[-2:]]
         if project.name == "fcontext": # which does not ask for C++20
             standard = []
         for entry in json.loads((build / "compile_commands.json").read_text()):
