@@ -3,6 +3,7 @@
 # The examples that use Boost.Asio. Its headers are large: what all of them need is compiled once.
 add_library(weft_example_asio STATIC
   shared/asio.cpp
+  shared/blocking.cpp
   shared/loopback.cpp
   shared/socket_stream.cpp)
 target_compile_definitions(weft_example_asio PUBLIC BOOST_ASIO_SEPARATE_COMPILATION)
@@ -25,7 +26,7 @@ function(weft_asio_example_with package name libraries debian)
   if(${package}_FOUND)
     weft_asio_example(${name} ${libraries})
   else()
-    message(STATUS "The example ${name} is left out: it needs ${package} (Debian: ${debian})")
+    weft_left_out("the example ${name}" "${package} (Debian: ${debian})")
   endif()
 endfunction()
 
