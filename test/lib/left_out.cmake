@@ -1,7 +1,7 @@
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 # weft_left_out(<tests> <what they need>): says that these are left out, and why. With WEFT_REQUIRE_TESTS, which the
-# presets set, it is an error: what test/run installs packages for must not be lost without a word that stops somebody.
+# presets set, it is an error: what test/run installs packages for must not be lost unnoticed.
 function(weft_left_out tests needs)
   if(WEFT_REQUIRE_TESTS)
     message(FATAL_ERROR "weft: no ${needs}, so there can not be: ${tests}. Install it (test/run installs all), or "
