@@ -46,7 +46,7 @@ set(ZSTD_FOUND "${WEFT_ZSTD}")
 weft_asio_example_with(EXPAT expat_await EXPAT::EXPAT libexpat1-dev)
 weft_asio_example_with(OPENSSL openssl_bio OpenSSL::SSL libssl-dev)
 weft_asio_example_with(SQLite3 sqlite_await SQLite::SQLite3 libsqlite3-dev)
-weft_asio_example_with(LUA lua_scripts "${LUA_LIBRARIES}" liblua5.4-dev)
+weft_asio_example_with(LUA lua_scripts "${LUA_LIBRARY};${CMAKE_DL_LIBS}" liblua5.4-dev) # and libm, which C++ has anyway
 weft_asio_example_with(ZSTD zstd_pipe "${WEFT_ZSTD}" libzstd-dev)
 if(TARGET lua_scripts)
   target_include_directories(lua_scripts SYSTEM PRIVATE "${LUA_INCLUDE_DIR}")
@@ -55,8 +55,11 @@ if(TARGET zstd_pipe)
   target_include_directories(zstd_pipe SYSTEM PRIVATE "${WEFT_ZSTD_INCLUDE}")
 endif()
 
-# Debian keeps the headers of OpenSSL that differ between processors in a folder of their own.
+# Debian keeps headers that differ between processors in a folder of their own: OpenSSL's, and Lua's.
 if(TARGET openssl_bio AND CMAKE_CROSSCOMPILING AND
     EXISTS "${OPENSSL_INCLUDE_DIR}/${CMAKE_LIBRARY_ARCHITECTURE}/openssl")
   target_include_directories(openssl_bio SYSTEM PRIVATE "${OPENSSL_INCLUDE_DIR}/${CMAKE_LIBRARY_ARCHITECTURE}")
+endif()
+if(TARGET lua_scripts AND CMAKE_CROSSCOMPILING)
+  target_include_directories(lua_scripts SYSTEM PRIVATE "${LUA_INCLUDE_DIR}/../${CMAKE_LIBRARY_ARCHITECTURE}")
 endif()
