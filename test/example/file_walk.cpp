@@ -27,6 +27,7 @@
 
 #include <ftw.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <filesystem>
