@@ -25,6 +25,7 @@
 
 #include <lua.hpp>
 
+#include <algorithm>
 #include <functional>
 #include <iostream>
 #include <memory>
@@ -32,6 +33,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -115,6 +117,7 @@ private:
 
 int waiting = 0;
 int most_waiting = 0;
+int finished = 0;
 
 /// To its callers an ordinary coroutine.
 asio::awaitable<void> run(asio::io_context& context, int number, std::string& result) {
@@ -124,6 +127,7 @@ asio::awaitable<void> run(asio::io_context& context, int number, std::string& re
             asio::post(context, weft::use_fiber);
             --waiting;
         }}.run(number);
+        ++finished;
     });
 }
 
@@ -150,5 +154,5 @@ int main() {
         for (int i = 0; i < 15; ++i) context.run_one();
         std::cout << "states open in the middle: " << open_states << '\n';
     }
-    std::cout << "and when they have been abandoned: " << open_states << '\n';
+    std::cout << "and when they have been abandoned: " << open_states << "; scripts finished: " << finished << '\n';
 }

@@ -20,7 +20,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/dispatch.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
 
@@ -48,9 +48,10 @@ struct account {
 
 std::atomic<int> trespasses = 0;
 
-/// When it returns, the body that calls it has its turn at the account.
+/// When it returns, the body that calls it has its turn at the account, and no other. (dispatch() would call the body
+/// inside of the strand where it is, and keep both.)
 [[gnu::noinline]] void enter(account& a) {
-    asio::dispatch(asio::bind_executor(a.strand, weft::use_fiber));
+    asio::post(asio::bind_executor(a.strand, weft::use_fiber));
 }
 
 [[gnu::noinline]] bool is_inside(const account& a) {
