@@ -2,9 +2,9 @@
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 """picture.py PROGRAM [--gdb GDB]
 
-README.md shows what `weft-backtrace all` prints of the example qsort_await while its thread waits in the loop. Checks that
-it does: line by line, but for addresses, the numbers of frames and the folders of sources. In README.md a line ... stands
-for any number of frames, and ... in a line for any text."""
+README.md shows what `weft-backtrace all` prints of the example qsort_await while its thread waits in the loop. Checks
+that it does: line by line, but for addresses, the numbers of frames and the folders of sources. In README.md a line ...
+stands for any number of frames, and ... in a line for any text."""
 
 import argparse
 import pathlib

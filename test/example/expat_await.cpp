@@ -2,11 +2,12 @@
 
 // A SAX handler that waits.
 //
-// The job: add up orders in XML while they arrive, where a server knows the prices. expat pushes: it is given pieces of a
-// document and calls a handler for every element, which must return before the next byte is parsed; so a handler cannot
-// ask a server something, unless it blocks the thread. Here it asks over a socket and just waits for the answer: weft
-// suspends it together with expat. Two orders are read on one thread, and the price list answers only when both have
-// asked. Then a thread that blocks reads each order once more, by the same order_reader, and must come to the same.
+// The job: add up orders in XML while they arrive, where a server knows the prices. expat pushes: it is given pieces
+// of a document and calls a handler for every element, which must return before the next byte is parsed; so a handler
+// cannot ask a server something, unless it blocks the thread. Here it asks over a socket and just waits for the
+// answer: weft suspends it together with expat. Two orders are read on one thread, and the price list answers only
+// when both have asked. Then a thread that blocks reads each order once more, by the same order_reader, and must come
+// to the same.
 //
 // The lines that matter: total(), whose body is blocking-style code; on_element() and parse(), which take exceptions
 // around expat's frames, where none may pass.

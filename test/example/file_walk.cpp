@@ -2,16 +2,17 @@
 
 // nftw's callback waits, and is told by nobody for whom it is called.
 //
-// The job: ask a server about every file below a folder. nftw walks through the folder in one call and calls a function
-// for each entry, which must return before the next; and it passes nothing through to that function. Here the function
-// asks over a socket and just waits for the answer: weft suspends it together with nftw and the folders that nftw holds
-// open. Two walks are under way on one thread, and the server answers only when both have asked. Then a thread that blocks
-// walks through each folder once more, and must come to the same. A last walk is abandoned in the middle.
+// The job: ask a server about every file below a folder. nftw walks through the folder in one call and calls a
+// function for each entry, which must return before the next; and it passes nothing through to that function. Here the
+// function asks over a socket and just waits for the answer: weft suspends it together with nftw and the folders that
+// nftw holds open. Two walks are under way on one thread, and the server answers only when both have asked. Then a
+// thread that blocks walks through each folder once more, and must come to the same. A last walk is abandoned in the
+// middle.
 //
-// The lines that matter: on_entry(), for any C interface without user data. What it is called for stands in a variable,
-// which others set while this one waits: it reads the variable first and sets it again last. Between the two it takes
-// exceptions around nftw's frames. (Where bodies change threads, that needs a thread_local, which functions of their own
-// read and write that are not inlined.)
+// The lines that matter: on_entry(), for any C interface without user data. What it is called for stands in a
+// variable, which others set while this one waits: it reads the variable first and sets it again last. Between the two
+// it takes exceptions around nftw's frames. (Where bodies change threads, that needs a thread_local, which functions
+// of their own read and write that are not inlined.)
 
 #include "shared/blocking.hpp"
 #include "shared/exception_detour.hpp"

@@ -3,14 +3,16 @@
 // A thousand scripts of Lua whose function waits.
 //
 // The job: run customers' scripts, each of which asks what things cost. Lua's own coroutines suspend scripts, not the
-// functions of C that scripts call: such a function blocks the thread, or is written as pieces that continue each other.
-// Here `price(item)` just waits for the answer, also inside a coroutine of the script's and below pcall, and weft suspends
-// it with all of Lua's C frames: all scripts are under way on one thread, each in a Lua state of its own. Then a thread
-// that blocks runs each once more, and must come to the same. In the end some are abandoned in the middle.
+// functions of C that scripts call: such a function blocks the thread, or is written as pieces that continue each
+// other. Here `price(item)` just waits for the answer, also inside a coroutine of the script's and below pcall, and
+// weft suspends it with all of Lua's C frames: all scripts are under way on one thread, each in a Lua state of its
+// own. Then a thread that blocks runs each once more, and must come to the same. In the end some are abandoned in the
+// middle.
 //
-// The lines that matter: price(). Lua's errors leave functions by longjmp, which destroys nothing; and its frames are C's,
-// where no exception may pass. So what C++ does there stands in a function of its own, ask(), that throws nothing, and
-// luaL_error is called where nothing waits to be destroyed; run() rethrows what was thrown when Lua has returned.
+// The lines that matter: price(). Lua's errors leave functions by longjmp, which destroys nothing; and its frames are
+// C's, where no exception may pass. So what C++ does there stands in a function of its own, ask(), that throws
+// nothing, and luaL_error is called where nothing waits to be destroyed; run() rethrows what was thrown when Lua has
+// returned.
 
 #include "shared/blocking.hpp"
 #include "shared/exception_detour.hpp"

@@ -2,15 +2,16 @@
 
 // TLS as blocking calls, over sockets that do not block.
 //
-// The job: serve TLS clients. OpenSSL reads and writes through a BIO. One over a socket either blocks the thread, or makes every call of OpenSSL
-// return WANT_READ or WANT_WRITE, to be repeated in a loop. Here the BIO awaits its socket: SSL_accept, SSL_connect,
-// SSL_read and SSL_write just return when they are done, and server and clients, all on one thread, take turns inside
-// their handshakes. One client does not trust the server's certificate, which the program has signed itself. Then threads
-// that block do the same once more, over OpenSSL's own BIO for sockets, and must come to the same.
+// The job: serve TLS clients. OpenSSL reads and writes through a BIO. One over a socket either blocks the thread, or
+// makes every call of OpenSSL return WANT_READ or WANT_WRITE, to be repeated in a loop. Here the BIO awaits its
+// socket: SSL_accept, SSL_connect, SSL_read and SSL_write just return when they are done, and server and clients, all
+// on one thread, take turns inside their handshakes. One client does not trust the server's certificate, which the
+// program has signed itself. Then threads that block do the same once more, over OpenSSL's own BIO for sockets, and
+// must come to the same.
 //
-// The lines that matter: on_read() and on_write(), which wait for the socket and take exceptions around OpenSSL's frames,
-// where none may pass. OpenSSL's queue of errors belongs to the thread, that is, to all who take turns on it: why one of
-// them failed, its own SSL object says.
+// The lines that matter: on_read() and on_write(), which wait for the socket and take exceptions around OpenSSL's
+// frames, where none may pass. OpenSSL's queue of errors belongs to the thread, that is, to all who take turns on it:
+// why one of them failed, its own SSL object says.
 
 #include "shared/blocking.hpp"
 #include "shared/exception_detour.hpp"
@@ -228,8 +229,9 @@ int main() {
         auto sockets = example::connected_sockets(context);
         std::string served;
         std::thread other{[&] { served = serve({server, std::move(sockets.first), waiting::blocks_the_thread}); }};
-        const std::string used =
-            example::in_thread([&] { return use({each.context, std::move(sockets.second), waiting::blocks_the_thread}); });
+        const std::string used = example::in_thread([&] {
+            return use({each.context, std::move(sockets.second), waiting::blocks_the_thread});
+        });
         other.join();
         std::cout << "client: " << each.client << "\nserver: " << each.server << "\nin blocking threads the same: "
                   << example::said_of(each.client == used && each.server == served) << '\n';

@@ -3,15 +3,16 @@
 // A function of SQL that waits, and a database that is busy.
 //
 // The job: fill tables with what a weather service says. SQLite runs a statement from its first row to its last in one
-// call, and an application's function inside of it must return with the value. Here `temperature(city)` asks the service
-// over a socket, and weft suspends it while it waits, with all of SQLite's virtual machine below it. Two SELECTs are
-// under way on one thread; the service answers only when both have asked. Then two bodies write into one file: while the
-// first waits for the service in the middle of its transaction, the second's busy handler waits for the first. A last
-// SELECT is abandoned in the middle: it is unwound, and closes its database. Threads that block come to the same answers.
+// call, and an application's function inside of it must return with the value. Here `temperature(city)` asks the
+// service over a socket, and weft suspends it while it waits, with all of SQLite's virtual machine below it. Two
+// SELECTs are under way on one thread; the service answers only when both have asked. Then two bodies write into one
+// file: while the first waits for the service in the middle of its transaction, the second's busy handler waits for
+// the first. A last SELECT is abandoned in the middle: it is unwound, and closes its database. Threads that block come
+// to the same answers.
 //
-// The lines that matter: temperature() and busy(), which wait and take exceptions around SQLite's frames, where none may
-// pass; check(), which rethrows them. Each coroutine has a connection of its own, opened without SQLite's mutexes: a
-// thread must not hold a mutex across a wait.
+// The lines that matter: temperature() and busy(), which wait and take exceptions around SQLite's frames, where none
+// may pass; check(), which rethrows them. Each coroutine has a connection of its own, opened without SQLite's mutexes:
+// a thread must not hold a mutex across a wait.
 
 #include "shared/blocking.hpp"
 #include "shared/exception_detour.hpp"
@@ -48,8 +49,8 @@ using asio::ip::tcp;
 
 std::atomic<int> open_databases = 0;
 
-/// A database whose SQL knows the function temperature(city). `pause` takes a while; it is called when another connection
-/// keeps the database locked.
+/// A database whose SQL knows the function temperature(city). `pause` takes a while; it is called when another
+/// connection keeps the database locked.
 class database {
 public:
     database(const char* file, std::iostream& service, std::function<void()> pause = {})
@@ -209,7 +210,8 @@ void two_writers() {
     example::blocking_server weather{temperature_in};
     const auto write = [&](const char* city) {
         example::blocking_server own{temperature_in};
-        note(other_file.name.c_str(), own.stream(), [] { std::this_thread::sleep_for(std::chrono::milliseconds{1}); }, city);
+        const auto pause = [] { std::this_thread::sleep_for(std::chrono::milliseconds{1}); };
+        note(other_file.name.c_str(), own.stream(), pause, city);
     };
     std::thread riga{write, "Riga"}, tartu{write, "Tartu"};
     riga.join();

@@ -2,15 +2,15 @@
 
 // Straight code that goes from strand to strand, on a pool of threads.
 //
-// The job: move money between accounts, in many bodies on four threads. A lock for each account would have to be kept, or
-// given up, across every wait, and belongs to its thread. Here each account has a strand of Asio's: enter(account) waits
-// until it is the body's turn, and what follows is alone with the account, until the next enter() or another wait. The
-// functions in between are ordinary ones. Then four threads do the same with a mutex for each account, and must come to
-// the same balances.
+// The job: move money between accounts, in many bodies on four threads. A lock for each account would have to be kept,
+// or given up, across every wait, and belongs to its thread. Here each account has a strand of Asio's: enter(account)
+// waits until it is the body's turn, and what follows is alone with the account, until the next enter() or another
+// wait. The functions in between are ordinary ones. Then four threads do the same with a mutex for each account, and
+// must come to the same balances.
 //
 // The lines that matter: transfer(), enter() and is_inside(). The last two are not inlined: a body goes on on another
-// thread here, Asio's headers use variables of the thread, and compilers keep a variable's address as long as a function
-// lasts.
+// thread here, Asio's headers use variables of the thread, and compilers keep a variable's address as long as a
+// function lasts.
 
 #include "shared/blocking.hpp"
 
@@ -72,7 +72,8 @@ void transfer(account& from, account& to, int sum) {
 
 /// What the body of that number does, one transfer after the other.
 void work(int number, const std::function<void(int from, int to, int sum)>& transfer) {
-    for (int i = 0; i < rounds; ++i) transfer((number + i) % accounts, (number * 3 + i * i) % accounts, number * i % 37);
+    for (int i = 0; i < rounds; ++i)
+        transfer((number + i) % accounts, (number * 3 + i * i) % accounts, number * i % 37);
 }
 
 /// To its callers an ordinary coroutine.

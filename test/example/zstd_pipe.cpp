@@ -2,11 +2,12 @@
 
 // A compressing sender that a slow reader holds up.
 //
-// The job: send a long text, compressed by zstd, to someone who takes it in slowly, without keeping what is not yet sent.
-// zstd's loops want room for what they put out: where that goes to a socket, either the thread blocks, or the loop is
-// turned inside out, or the output piles up. Here both loops are written as for files, over a std::iostream, and a write
-// that finds the socket full suspends the sender: the reader sets the pace, on the same thread, and little is under way
-// at any time. Then two threads run the same two functions over streams that block, and must come to the same.
+// The job: send a long text, compressed by zstd, to someone who takes it in slowly, without keeping what is not yet
+// sent. zstd's loops want room for what they put out: where that goes to a socket, either the thread blocks, or the
+// loop is turned inside out, or the output piles up. Here both loops are written as for files, over a std::iostream,
+// and a write that finds the socket full suspends the sender: the reader sets the pace, on the same thread, and little
+// is under way at any time. Then two threads run the same two functions over streams that block, and must come to the
+// same.
 //
 // The lines that matter: pack() and unpack(). Not one of them knows who waits how.
 
