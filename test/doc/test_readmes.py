@@ -27,6 +27,7 @@ MISTAKES = [
     ("bench/run   ", "cmake --build --preset=nativ   ", "no build preset nativ"),
     ("bench/run   ", "ctest --preset nativ   ", "no test preset nativ"),
     ("bench/run   ", "cmake -S . -B build/x -DWEFT_SWICH=native   ", "no CMake file uses WEFT_SWICH"),
+    ("-DBUILD_TESTING=OFF", "-DBUILD_TESTIN=OFF", "no CMake file uses BUILD_TESTIN"),
     ("bench/run   ", "conan create conan --profile:all conan/profiles/icc   ", "there is no conan/profiles/icc"),
     ("bench/run   ", "make install   ", "there is no make"),
     ("--libs weft)", "--libs waft)", "no pkg-config file waft.pc"),

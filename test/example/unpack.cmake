@@ -5,8 +5,8 @@ find_package(LibArchive QUIET)
 find_package(OpenSSL QUIET COMPONENTS Crypto)
 find_package(CLI11 QUIET)
 if(NOT LibArchive_FOUND OR NOT OPENSSL_FOUND OR NOT CLI11_FOUND)
-  message(STATUS "The example unpack is left out: it needs libarchive, OpenSSL and CLI11 "
-    "(Debian: libarchive-dev, libssl-dev, libcli11-dev)")
+  weft_left_out("the tests example.unpack.*"
+    "libarchive, OpenSSL and CLI11 (Debian: libarchive-dev, libssl-dev, libcli11-dev)")
   return()
 endif()
 

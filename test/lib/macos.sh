@@ -14,7 +14,8 @@ on_macos() {
 
 run_on_macos() {
     need_homebrew
-    configure_options+=(-DWEFT_TEST_PACKAGE=OFF)
+    # Homebrew is asked for Boost and OpenSSL alone.
+    configure_options+=(-DWEFT_TEST_PACKAGE=OFF -DWEFT_REQUIRE_TESTS=OFF)
     platform native-clang -O2
     platform native-clang-debug -O0
 }

@@ -23,6 +23,8 @@ need_native() {
     need_header CLI/CLI.hpp libcli11-dev
     need_header expat.h libexpat1-dev
     need_header sqlite3.h libsqlite3-dev
+    need_header lua5.4/lua.hpp liblua5.4-dev
+    need_header zstd.h libzstd-dev
     need_program doxygen doxygen
     want_qcoro
     want_linkers
@@ -271,7 +273,7 @@ as_root() {
 need_aarch64_packages() {
     local folder=$root/build/aarch64-packages fetch=$root/test/lib/fetch_aarch64_packages
     [[ ! $folder/complete -nt $fetch ]] || return 0
-    has_apt || give_up "Unpack the arm64 packages of Boost, CLI11, Expat, libarchive, OpenSSL and SQLite under $folder/root," \
+    has_apt || give_up "Unpack the arm64 packages of Boost, CLI11, Expat, libarchive, Lua, OpenSSL, SQLite and Zstandard under $folder/root," \
         "create the file $folder/complete, then run this again."
     step aarch64 packages "$fetch" "$folder" ||
         give_up "The arm64 packages could not be fetched; check the network and /etc/apt, then run this again."

@@ -183,12 +183,12 @@ class Workshop:
             told = [] if self.clang else ["-DWEFT_SHADOW_CALL_STACK=1"]
             yield Setting(f"{switch}_shadow_call_stack_no_sanitizer",
                           ["-fsanitize=shadow-call-stack", "-ffixed-x18", "-fno-exceptions", *told])
-            yield Setting(f"{switch}_hwaddress_sanitizer", ["-fsanitize=hwaddress"])
+            yield Setting(f"{switch}_needs_weft_with_fsanitize_hwaddress", ["-fsanitize=hwaddress"])
         else:
-            yield Setting(f"{switch}_address_sanitizer", ["-fsanitize=address"])
-            yield Setting(f"{switch}_thread_sanitizer", ["-fsanitize=thread"])
+            yield Setting(f"{switch}_needs_weft_with_fsanitize_address", ["-fsanitize=address"])
+            yield Setting(f"{switch}_needs_weft_with_fsanitize_thread", ["-fsanitize=thread"])
             if self.clang:
-                yield Setting(f"{switch}_memory_sanitizer", ["-fsanitize=memory"])
+                yield Setting(f"{switch}_needs_weft_with_fsanitize_memory", ["-fsanitize=memory"])
             if self.run(*self.compiler, "-fsyntax-only", "-include", "valgrind/valgrind.h", "-xc++", "/dev/null",
                         may_fail=True).returncode == 0:
                 yield Setting(f"{switch}_no_sanitizer_valgrind", ["-DWEFT_VALGRIND=1"])

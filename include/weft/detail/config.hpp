@@ -117,13 +117,13 @@ asm(".ifndef __morestack\n\t"
 #    define WEFT_SETTINGS_SHADOW ""
 #endif
 #if WEFT_ASAN
-#    define WEFT_SETTINGS_SANITIZER "_address_sanitizer"
+#    define WEFT_SETTINGS_SANITIZER "_needs_weft_with_fsanitize_address"
 #elif WEFT_HWASAN
-#    define WEFT_SETTINGS_SANITIZER "_hwaddress_sanitizer"
+#    define WEFT_SETTINGS_SANITIZER "_needs_weft_with_fsanitize_hwaddress"
 #elif WEFT_MSAN
-#    define WEFT_SETTINGS_SANITIZER "_memory_sanitizer"
+#    define WEFT_SETTINGS_SANITIZER "_needs_weft_with_fsanitize_memory"
 #elif WEFT_TSAN
-#    define WEFT_SETTINGS_SANITIZER "_thread_sanitizer"
+#    define WEFT_SETTINGS_SANITIZER "_needs_weft_with_fsanitize_thread"
 #else
 #    define WEFT_SETTINGS_SANITIZER "_no_sanitizer"
 #endif
@@ -135,7 +135,8 @@ asm(".ifndef __morestack\n\t"
 #define WEFT_SETTINGS WEFT_SETTINGS_SWITCH WEFT_SETTINGS_SHADOW WEFT_SETTINGS_SANITIZER WEFT_SETTINGS_VALGRIND
 
 // The settings are part of the name of whatever is declared so, of functions that a program declares with such a type,
-// too. A mixture does not link: "undefined reference to weft::detail::resume_with_care[abi:<settings>]".
+// too. A mixture does not link: "undefined reference to weft::detail::resume_with_care[abi:<settings>]". So the settings
+// say what is to be done, where a program has a sanitizer and weft has not.
 #define WEFT_TAGGED __attribute__((abi_tag(WEFT_SETTINGS)))
 // What the library exports. WEFT_EXPORT is for what no setting changes and for extern "C", which has no such names.
 #define WEFT_EXPORT __attribute__((visibility("default")))
