@@ -16,6 +16,7 @@
 /// coroutine waits for operations of others. Its context has work meanwhile, and the body goes on on the awaitable's
 /// executor; then the thread that completed the operation has left the context. If the context is destroyed before, the
 /// body is unwound, and the operation may still complete, which does nothing. (One that never does keeps 128 bytes.)
+/// Asio's cancellation of an awaitable reaches what its body awaits, and who that awaits: lib/doc/cancellation.md.
 
 #include <weft/detail/use_fiber.hpp>
 

@@ -229,7 +229,8 @@ consteval ambient_way find_ambient_way() {
 /// template serves all whose promise has no await_transform or one that takes any awaiter; specialise it for a library
 /// that insists on operations of its own (weft/asio.hpp does), with `available = true` and a static
 /// `wait(detail::await_request&)` that returns an operand R's coroutines can await. Its exceptions appear at
-/// weft::await. Without `wait` the promise is passed by.
+/// weft::await. Without `wait` the promise is passed by. (One that takes a detail::coroutine_stop<R, Promise>::type&, too,
+/// is given what knows the cancellation of R's coroutine.)
 /// An await_transform that takes anything may still refuse weft's operand by a static_assert, which cannot be asked. It
 /// is asked where an R is awaitable itself (specialise this with `available = false` if it refuses). Of other types it
 /// is passed by, but a generator's body waits further out.
@@ -315,6 +316,12 @@ template <class R, class Promise, class Result>
 concept returns = requires(Promise& p, Result&& result) { p.return_value(std::forward<Result>(result)); } &&
                   !fails_inside_return_value<R, Promise, Result>;
 
+/// The adapter has an operand of its own for an ambient await, which is made with what knows the cancellation, or without.
+template <class Adapter, class Stop>
+concept waits_with_stop = requires(await_request& request, Stop& stop) { Adapter::wait(request, stop); };
+template <class Adapter, class Stop>
+concept waits_itself = waits_with_stop<Adapter, Stop> || requires(await_request& request) { Adapter::wait(request); };
+
 [[noreturn]] WEFT_API void throw_nothing_awaited();
 
 /// What the adapter of R's library offers below the bodies of R's coroutines.
@@ -349,6 +356,7 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
     using co_type = coroutine_ref<Promise>;
     using result_type = std::invoke_result_t<Fn&, co_type&, Args&...>;
     using adapter = ambient_adapter<R, Promise>;
+    using stop_type = typename coroutine_stop<R, Promise>::type;
 
     own_promise<Promise> ask;
     Promise& promise = co_await ask;
@@ -356,7 +364,7 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
         first_suspension<Promise> first(promise, *start.failure);
         co_await first.get();
     }
-    promise_stop<Promise> stop{promise};
+    stop_type stop{promise};
     body_result<result_type> result;
     services_of<adapter, Promise> services{promise};
     driver self;
@@ -385,10 +393,16 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
         if (body.done()) break;
         if (!self.request) throw_nothing_awaited();
         await_request& request = *self.request;
-        if constexpr (adapter::available && requires { adapter::wait(request); }) {
+        if constexpr (adapter::available && waits_itself<adapter, stop_type>) {
             if (request.kind != from_co) {
                 WEFT_TRY {
-                    promised_wait<Promise, decltype(adapter::wait(request))> wait{promise, adapter::wait(request)};
+                    const auto operand = [&] {
+                        if constexpr (waits_with_stop<adapter, stop_type>)
+                            return adapter::wait(request, stop);
+                        else
+                            return adapter::wait(request);
+                    };
+                    promised_wait<Promise, decltype(operand())> wait{promise, operand()};
                     co_await wait.get();
                 }
                 WEFT_CATCH(...) {

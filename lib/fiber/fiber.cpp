@@ -478,6 +478,22 @@ void destroy_with_care(fiber_record& fiber) noexcept {
     free_record(fiber);
 }
 
+#if WEFT_ASAN
+namespace {
+
+// A body may call exit(). LeakSanitizer, which looks last of all, then takes the body's stack for that of the thread: it is
+// told of the thread's own, where whoever resumed the outermost fiber has its variables.
+void add_stack_of_exiting_thread() {
+    const fiber_record* fiber = running_fiber(this_thread());
+    if (!fiber) return;
+    while (fiber->details->outer) fiber = fiber->details->outer;
+    add_leak_root(fiber->details->sanitizer.resumer.lowest, fiber->details->sanitizer.resumer.size);
+}
+[[maybe_unused]] const int told_at_exit = std::atexit(add_stack_of_exiting_thread);
+
+} // namespace
+#endif
+
 void throw_stack_too_small(std::size_t size, std::size_t needed) {
     throw_or_die(std::invalid_argument("weft: a stack of " + std::to_string(size) +
                                        " bytes cannot hold this fiber's body; give it " + std::to_string(needed) +

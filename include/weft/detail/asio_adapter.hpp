@@ -23,6 +23,215 @@ namespace weft_detail {
 /// await_request::kind of an operation of this Asio in this version: another one's is another type.
 inline constexpr std::uint64_t operation_kind = WEFT_ASIO_KIND;
 
+/// Lets other threads into a context until it ends.
+class context_gate {
+public:
+    /// Calls `fn`, inside of which the context does not end, unless it has ended.
+    template <class Fn>
+    void enter(Fn fn) {
+        const std::lock_guard lock(mutex_);
+        if (open_) fn();
+    }
+    void close() noexcept {
+        const std::lock_guard lock(mutex_);
+        open_ = false;
+    }
+
+private:
+    std::mutex mutex_;
+    bool open_ = true;
+};
+
+/// Closes a context's gate when it ends, before the services that it had when this one was made: a context shuts its
+/// services down from the last to the first, and asks for no lock of theirs when it drops their operations.
+class context_end final : public execution_context::service {
+public:
+    inline static execution_context::id id;
+
+    explicit context_end(execution_context& context) : service(context) {}
+    const std::shared_ptr<context_gate>& gate() const noexcept { return gate_; }
+
+private:
+    void shutdown() noexcept override { gate_->close(); }
+
+    const std::shared_ptr<context_gate> gate_ = std::make_shared<context_gate>();
+};
+
+/// That of the context of an executor.
+inline const std::shared_ptr<context_gate>& gate_of(const any_io_executor& executor) {
+    return use_service<context_end>(query(executor, execution::context)).gate();
+}
+
+/// Stops the bodies of awaitables, and what they await, when Asio cancels the awaitable.
+class awaitable_stop : public ::weft::detail::stop_provider {
+public:
+    awaitable_stop(const awaitable_stop&) = delete;
+    awaitable_stop& operator=(const awaitable_stop&) = delete;
+
+    ::weft::detail::stop_provider* provider() noexcept { return this; }
+    void end() noexcept {}
+
+    /// From now on the body waits for something that the awaitable knows nothing of. `wait`: null if nothing can cancel it.
+    void begin_wait(const cancellation_state& state, ::weft::detail::cancellable_wait* wait) {
+        const std::lock_guard lock(mutex_);
+        look_at(state);
+        waits_ = true;
+        wait_ = wait;
+    }
+    void end_wait() noexcept {
+        const std::lock_guard lock(mutex_);
+        waits_ = false;
+        wait_ = nullptr;
+    }
+    /// Meanwhile Asio has cancelled the awaitable.
+    void cancelled() {
+        ::weft::detail::stop_of_body stop;
+        {
+            const std::lock_guard lock(mutex_);
+            cancelled_ = true;
+            stop = stop_;
+        }
+        stop.stop();
+    }
+
+    void answer(::weft::detail::stop_answer& to) override {
+        ::weft::detail::stop_of_body stop;
+        {
+            const std::lock_guard lock(mutex_);
+            if (!waits_ && !stop_.is_unwinding(to)) look_at(state());
+            if (!connected_) return;
+            stop_.answer(to);
+            if (!cancelled_) return;
+            stop = stop_;
+        }
+        stop.stop();
+    }
+    ::weft::detail::cancellable_wait* waiting() noexcept override { return wait_; }
+
+protected:
+    awaitable_stop() noexcept = default;
+    ~awaitable_stop() = default;
+
+private:
+    virtual cancellation_state state() = 0; // of the awaitable, which runs
+
+    void look_at(const cancellation_state& state) {
+        connected_ = state.slot().is_connected();
+        cancelled_ = state.cancelled() != cancellation_type::none;
+        if (!cancelled_) stop_.forget(); // the state has been reset
+    }
+
+    std::mutex mutex_;
+    ::weft::detail::stop_of_body stop_;
+    bool connected_ = false;
+    bool cancelled_ = false;
+    bool waits_ = false;
+    ::weft::detail::cancellable_wait* wait_ = nullptr;
+};
+
+template <class Promise>
+class awaitable_stop_of final : public awaitable_stop {
+public:
+    explicit awaitable_stop_of(Promise& promise) noexcept : promise_(promise) {}
+
+private:
+    cancellation_state state() override {
+        return promise_.await_transform(this_coro::cancellation_state).await_resume();
+    }
+
+    Promise& promise_;
+};
+
+/// Cancels what the body of an awaitable waits for, when Asio cancels the awaitable.
+class awaitable_wait final : public ::weft::detail::cancellable_wait {
+public:
+    awaitable_wait(awaitable_stop& stop, const any_io_executor& executor, bool refuses) noexcept
+        : cancellable_wait(false), stop_(stop), executor_(executor), refuses_(refuses) {
+        enter();
+    }
+    ~awaitable_wait() { leave(); }
+
+    /// What the slot of the awaitable calls; it may be left there.
+    auto request() const noexcept {
+        return
+            [number = number()](cancellation_type_t how) { cancellable_wait::request(number, static_cast<type>(how)); };
+    }
+
+    bool refuses() const noexcept override { return refuses_; }
+    const void* executor(std::uint64_t kind) const noexcept override {
+        return kind == operation_kind ? &executor_ : nullptr;
+    }
+
+private:
+    void requested(type) override { stop_.cancelled(); }
+    void emitted(type) override {}
+
+    awaitable_stop& stop_;
+    const any_io_executor executor_;
+    const bool refuses_;
+};
+
+/// Cancels an operation of a body that is no awaitable's, with whatever cancels that body. Asio wants that to happen on
+/// the executor of the operation.
+class operation_wait final : public ::weft::detail::cancellable_wait {
+public:
+    explicit operation_wait(const ::weft::detail::driver& driver) : cancellable_wait(true) {
+        if (::weft::detail::cancellable_wait* const above = driver.stop->waiting()) {
+            enter();
+            refused_ = join(*above) != 0 && above->refuses();
+            if (const void* const executor = above->executor(operation_kind))
+                cancelled_on_ = *static_cast<const any_io_executor*>(executor);
+        } else if (stop_.possible(driver)) {
+            enter();
+            stop_.cancel(*this);
+        }
+    }
+    ~operation_wait() {
+        stop_.end();
+        leave();
+    }
+
+    /// It has been cancelled before, so that the operation is not to be started.
+    bool refused() const noexcept { return refused_; }
+    cancellation_slot slot() noexcept { return signal_.slot(); }
+
+    /// Where the handler of the operation is called.
+    void executor_is(const any_io_executor& executor) noexcept {
+        if (executor == cancelled_on_) return;
+        std::shared_ptr<context_gate> gate;
+        WEFT_TRY {
+            gate = gate_of(executor);
+        }
+        WEFT_CATCH(...) {
+            return; // without memory it is cancelled wherever that is requested
+        }
+        const lock with(*this);
+        executor_ = executor;
+        gate_ = std::move(gate);
+    }
+
+private:
+    void requested(type how) override {
+        any_io_executor executor;
+        std::shared_ptr<context_gate> gate;
+        {
+            const lock with(*this);
+            executor = executor_;
+            gate = gate_;
+        }
+        if (!gate) return emitted(how);
+        gate->enter([&] { (post)(executor, [n = number(), how] { cancellable_wait::emit(n, how); }); });
+    }
+    void emitted(type how) override { signal_.emit(static_cast<cancellation_type_t>(how)); }
+
+    cancellation_signal signal_;
+    any_io_executor cancelled_on_;
+    any_io_executor executor_;
+    std::shared_ptr<context_gate> gate_; // null: the executor is the one it is cancelled on, or not known
+    ::weft::detail::wait_stop stop_;
+    bool refused_ = false;
+};
+
 /// An operation started by use_fiber: lies on the body's stack while the body waits for it.
 class operation_base {
 public:
@@ -86,6 +295,16 @@ protected:
     }
     void drop() noexcept { const ::weft::detail::continuation next(std::move(next_)); }
 
+    void set_executor(const any_io_executor& executor) noexcept {
+        executor_ = executor;
+        cancelled_on(executor);
+    }
+    void cancelled_on(const any_io_executor& executor) noexcept {
+        if (cancellation_) [[unlikely]]
+            cancellation_->executor_is(executor);
+    }
+    std::uint64_t wait_number() const noexcept { return cancellation_ ? cancellation_->number() : 0; }
+
     any_io_executor executor_; // where a handler that is not bound to another one is called, if that is known
     cancellation_slot slot_;
 
@@ -95,24 +314,49 @@ private:
                                                     std::coroutine_handle<> driver) noexcept {
         using outcome = ::weft::detail::operation_start::outcome;
         auto& self = *static_cast<operation_base*>(request.awaiter);
-        self.next_ = ::weft::detail::continuation([driver] { driver.resume(); });
-        ::weft::detail::operation_start here;
-        WEFT_TRY {
-            self.begin(here.ticket());
-        }
-        WEFT_CATCH(...) {
-            switch (here.ended(&request.failure)) {
-            case outcome::pending: return nullptr;
-            case outcome::elsewhere: std::terminate(); // the body may be anywhere
-            case outcome::completed:
-            case outcome::dropped: request.failure = ::weft::detail::held_exception(); return driver;
+        if (self.driver_->stop) [[unlikely]] {
+            WEFT_TRY {
+                self.join();
+            }
+            WEFT_CATCH(...) {
+                request.failure = ::weft::detail::held_exception();
+                return driver;
             }
         }
-        return here.ended() == outcome::completed ? driver : nullptr;
+        const std::uint64_t wait = self.wait_number();
+        self.next_ = ::weft::detail::continuation([driver] { driver.resume(); });
+        ::weft::detail::operation_start here;
+        outcome end = outcome::pending;
+        WEFT_TRY {
+            self.begin(here.ticket());
+            end = here.ended();
+        }
+        WEFT_CATCH(...) {
+            end = here.ended(&request.failure);
+            if (end == outcome::elsewhere) std::terminate(); // the body may be anywhere
+            if (end != outcome::pending) {
+                request.failure = ::weft::detail::held_exception();
+                return driver;
+            }
+        }
+        if (end == outcome::completed) return driver;
+        if (wait) ::weft::detail::cancellable_wait::started(wait);
+        return nullptr;
+    }
+
+    // Has the operation cancelled with the body. \throws what an awaitable throws instead of starting an operation.
+    void join() {
+        if (cancellation_.emplace(*driver_).refused())
+            ::weft::detail::throw_or_die(WEFT_ASIO_ERROR::system_error(error::operation_aborted, "co_await"));
+        if (cancellation_->number())
+            slot_ = cancellation_->slot();
+        else
+            cancellation_.reset();
     }
 
     ::weft::detail::continuation next_;
     ::weft::detail::driver* driver_;
+    std::optional<operation_wait> cancellation_; // not of an awaitable's body, whose slot the operation has
 };
 
 /// What an operation calls when it has completed.
@@ -124,11 +368,14 @@ template <class Operation, bool InAwaitable>
 class handler_base {
 public:
     handler_base(Operation& operation, ::weft::detail::start_ticket ticket) noexcept
-        : operation_(&operation), ticket_(ticket) {}
+        : operation_(&operation), ticket_(ticket), wait_(operation.wait_number()) {}
     handler_base(handler_base&& other) noexcept
-        : operation_(std::exchange(other.operation_, nullptr)), ticket_(other.ticket_), asked_(other.asked_) {}
+        : operation_(std::exchange(other.operation_, nullptr)), ticket_(other.ticket_), wait_(other.wait_),
+          asked_(other.asked_) {}
     ~handler_base() {
-        if (!operation_ || ticket_.dropped()) return;
+        if (!operation_) return;
+        if (wait_) ::weft::detail::cancellable_wait::abandon(wait_);
+        if (ticket_.dropped()) return;
         if constexpr (InAwaitable) operation_->drop(); // any other coroutine may be gone before
     }
 
@@ -166,6 +413,13 @@ public:
         }
     }
 
+    /// It is bound to this one.
+    template <class Executor>
+    void cancelled_on(const Executor& executor) const noexcept {
+        if constexpr (std::convertible_to<Executor, any_io_executor>)
+            if (operation_) operation_->cancelled_on(executor);
+    }
+
 protected:
     Operation& operation() const noexcept { return *operation_; }
 
@@ -174,6 +428,7 @@ private:
 
     Operation* operation_;
     ::weft::detail::start_ticket ticket_;
+    std::uint64_t wait_; // 0: nothing cancels it but what is associated with it
     mutable what asked_ = what::nothing;
 };
 
@@ -189,11 +444,14 @@ public:
     cancellation_slot_type get_cancellation_slot() const noexcept { return this->operation().slot(); }
 };
 
-/// In the body of another coroutine type: a plain callback.
+/// In the body of another coroutine type: a plain callback, but for what cancels it.
 template <class Operation>
 class handler : public handler_base<Operation, false> {
 public:
+    using cancellation_slot_type = cancellation_slot;
     using handler_base<Operation, false>::handler_base;
+
+    cancellation_slot_type get_cancellation_slot() const noexcept { return this->operation().slot(); }
 };
 
 #if WEFT_ASIO_HAS_INLINE_EXECUTOR
@@ -230,8 +488,10 @@ public:
     void set_results(Args&&... args) {
         results_.emplace(std::forward<Args>(args)...);
     }
+    using operation_base::cancelled_on;
+    using operation_base::set_executor;
+    using operation_base::wait_number;
     const any_io_executor& executor() const noexcept { return executor_; }
-    void set_executor(const any_io_executor& executor) noexcept { executor_ = executor; }
     cancellation_slot slot() const noexcept { return slot_; }
 
 private:
@@ -300,40 +560,6 @@ struct given_or_thrown<First, Rest...> : given<Rest...> {
     }
 };
 
-/// Lets other threads into a context until it ends.
-class context_gate {
-public:
-    /// Calls `fn`, inside of which the context does not end, unless it has ended.
-    template <class Fn>
-    void enter(Fn fn) {
-        const std::lock_guard lock(mutex_);
-        if (open_) fn();
-    }
-    void close() noexcept {
-        const std::lock_guard lock(mutex_);
-        open_ = false;
-    }
-
-private:
-    std::mutex mutex_;
-    bool open_ = true;
-};
-
-/// Closes a context's gate when it ends, before the services that it had when this one was made: a context shuts its
-/// services down from the last to the first, and asks for no lock of theirs when it drops their operations.
-class context_end final : public execution_context::service {
-public:
-    inline static execution_context::id id;
-
-    explicit context_end(execution_context& context) : service(context) {}
-    const std::shared_ptr<context_gate>& gate() const noexcept { return gate_; }
-
-private:
-    void shutdown() noexcept override { gate_->close(); }
-
-    const std::shared_ptr<context_gate> gate_ = std::make_shared<context_gate>();
-};
-
 /// What an awaitable waits with for an operation of another library: an operation of this Asio that whatever completes
 /// the other one completes. A timer is the one thing that a context keeps, drops when it is destroyed, and can be told
 /// from any thread to complete.
@@ -347,6 +573,7 @@ class foreign_wait {
     using timer = basic_waitable_timer<std::chrono::steady_clock, wait_traits<std::chrono::steady_clock>, Executor>;
 
 public:
+    // The timer comes first: the gate is to close before the timers' service ends.
     explicit foreign_wait(const Executor& executor)
         : timer_(executor, std::chrono::steady_clock::time_point::max()), gate_(gate_of(executor)),
           waker_(wake(*this).handle) {}
@@ -436,11 +663,6 @@ private:
         if (co_await begins) wait.gate_->enter([&] { wait.timer_.cancel(); });
     }
 
-    /// Of the context of the executor, which has a service for timers already.
-    static const std::shared_ptr<context_gate>& gate_of(const any_io_executor& executor) {
-        return use_service<context_end>(query(executor, execution::context)).gate();
-    }
-
     timer timer_;
     const std::shared_ptr<context_gate> gate_; // the context may be gone before this is
     std::coroutine_handle<typename waker::promise_type> waker_;
@@ -448,8 +670,18 @@ private:
 };
 
 template <class Executor>
-awaitable<void, Executor> wait_for_foreign(::weft::detail::await_request& request) {
+awaitable<void, Executor> wait_for_foreign(::weft::detail::await_request& request, awaitable_stop& stop) {
     const Executor executor = co_await this_coro::executor;
+    const cancellation_state state = co_await this_coro::cancellation_state;
+    struct joined {
+        awaitable_stop& stop;
+        std::optional<awaitable_wait> wait = std::nullopt;
+        ~joined() { stop.end_wait(); }
+    } with{stop};
+    const bool refuses = co_await this_coro::throw_if_cancelled();
+    if (cancellation_slot slot = state.slot(); slot.is_connected())
+        slot.assign(with.wait.emplace(stop, executor, refuses).request());
+    stop.begin_wait(state, with.wait ? &*with.wait : nullptr);
     foreign_wait<Executor> wait(executor);
     use_awaitable_t<Executor> token;
     co_await async_initiate<use_awaitable_t<Executor>, void()>(
@@ -476,6 +708,16 @@ struct associated_executor<weft_detail::handler<Operation>, Executor> {
             h.executor_is(type());
             return type();
         }
+    }
+};
+/// What asio::bind_executor makes of it. The handler is told where the operation may be cancelled.
+template <class Operation, class Bound, class Executor>
+struct associated_executor<executor_binder<weft_detail::handler<Operation>, Bound>, Executor> {
+    using type = Bound;
+    static type get(const executor_binder<weft_detail::handler<Operation>, Bound>& h,
+                    const Executor& = Executor()) noexcept {
+        h.get().cancelled_on(h.get_executor());
+        return h.get_executor();
     }
 };
 
@@ -507,13 +749,19 @@ public:
 
 namespace weft {
 
+template <class T, class Executor, class Promise>
+struct detail::coroutine_stop<WEFT_ASIO::awaitable<T, Executor>, Promise> {
+    using type = WEFT_ASIO::weft_detail::awaitable_stop_of<Promise>;
+};
+
 /// An awaitable takes operations of its own Asio only, so what weft::await waits for is made one.
 template <class T, class Executor, class Promise>
 struct ambient_adapter<WEFT_ASIO::awaitable<T, Executor>, Promise> {
     static constexpr bool available = true;
     using services = WEFT_ASIO::weft_detail::services_with<Executor, Promise>;
 
-    static WEFT_ASIO::awaitable<void, Executor> wait(detail::await_request& request) {
+    static WEFT_ASIO::awaitable<void, Executor> wait(detail::await_request& request,
+                                                     WEFT_ASIO::weft_detail::awaitable_stop& stop) {
         constexpr bool converts = std::convertible_to<Executor, WEFT_ASIO::any_io_executor>;
         static_assert(converts, "weft: the executor of this awaitable must convert to any_io_executor, so that use_fiber can "
                                 "associate it with an operation");
@@ -523,7 +771,7 @@ struct ambient_adapter<WEFT_ASIO::awaitable<T, Executor>, Promise> {
             if (request.kind == WEFT_ASIO::weft_detail::awaitable_kind)
                 return static_cast<WEFT_ASIO::weft_detail::awaited_here_base<Executor>*>(request.awaiter)->wait();
             if (request.kind != WEFT_ASIO::weft_detail::operation_kind)
-                return WEFT_ASIO::weft_detail::wait_for_foreign<Executor>(request);
+                return WEFT_ASIO::weft_detail::wait_for_foreign<Executor>(request, stop);
             auto& operation = *static_cast<WEFT_ASIO::weft_detail::operation_base*>(request.awaiter);
             WEFT_ASIO::use_awaitable_t<Executor> token;
             return WEFT_ASIO::async_initiate<WEFT_ASIO::use_awaitable_t<Executor>, void()>(

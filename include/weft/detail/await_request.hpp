@@ -34,11 +34,15 @@ struct await_request {
 };
 
 struct stop_answer; // a std::stop_token: see weft/stop_token.hpp, which not every program needs
+class WEFT_API cancellable_wait;
 
-/// Knows the stop token of a coroutine. Asked by the coroutine, or by what it awaits, while it runs.
+/// Knows what may cancel a coroutine. Asked by the coroutine, or by what it awaits, while it runs.
 class stop_provider {
 public:
     virtual void answer(stop_answer& to) = 0;
+    /// The wait of an outer coroutine that knows more of its cancellation than a stop token does: whatever awaits below it
+    /// is cancelled with it. Null: the stop token says all.
+    virtual cancellable_wait* waiting() noexcept { return nullptr; }
 
 protected:
     ~stop_provider() = default;

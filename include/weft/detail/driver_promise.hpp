@@ -95,6 +95,12 @@ private:
     Promise& promise_;
 };
 
+/// The same for coroutines of type R; an adapter that knows R says so here.
+template <class R, class Promise>
+struct coroutine_stop {
+    using type = promise_stop<Promise>;
+};
+
 /// A coroutine that could not begin. Known to its first_suspension, and to what begins it.
 struct beginning_failure {
     std::exception_ptr exception = nullptr;

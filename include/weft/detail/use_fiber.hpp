@@ -2,6 +2,8 @@
 #pragma once
 
 #include <weft/await.hpp>
+#include <weft/detail/body_stop.hpp>
+#include <weft/detail/cancellable_wait.hpp>
 #include <weft/detail/operation_start.hpp>
 #include <weft/detail/throw_or_die.hpp>
 #include <weft/detail/waker_memory.hpp>
@@ -23,9 +25,10 @@ namespace weft {
 ///
 /// In the body of an asio::awaitable it is use_awaitable: the operation has the associated executor, cancellation slot
 /// and allocator that it would have there, starts when the body has left its stack, and goes on where it completes. In
-/// the body of another coroutine type it is a plain callback: nothing is associated with it, so that an operation
-/// completes on the executor of its own I/O object (asio::post without an executor on the system executor);
-/// asio::bind_executor and the like give it what it shall have.
+/// the body of another coroutine type it is a plain callback: nothing is associated with it but a cancellation slot, by
+/// which whatever cancels the body cancels the operation (lib/doc/cancellation.md), so that an operation completes on the
+/// executor of its own I/O object (asio::post without an executor on the system executor); asio::bind_executor and the
+/// like give it what it shall have.
 ///
 /// What starting the operation throws appears here, where use_awaitable lets it leave run(). If the start has given the
 /// handler away before, there is somebody who will call it: the exception leaves run() as there, and in another
