@@ -80,7 +80,7 @@ WEFT_ALWAYS_INLINE auto await_adapted(driver& d, Operand&& operand) -> typename 
 /// \throws not_in_fiber if no stackful body is running; what the awaiter throws; forced_unwind if the body's coroutine
 /// is destroyed meanwhile.
 template <class Operand>
-WEFT_ALWAYS_INLINE auto await(Operand&& operand, detail::awaiter_storage<Operand&&>&& kept = {}) ->
+WEFT_NO_DANGLING WEFT_ALWAYS_INLINE auto await(Operand&& operand, detail::awaiter_storage<Operand&&>&& kept = {}) ->
     typename detail::await_result_of<Operand&&>::type {
     static_assert(detail::awaitable<Operand> || detail::adapted_operand<Operand>,
                   "weft::await: this operand is not awaitable: it needs await_ready, await_suspend and await_resume, or an "

@@ -84,7 +84,7 @@ public:
     /// there, and by weft::await alone if the promise has an await_transform.
     /// \pre called in the body, or in a fiber that it has resumed.
     template <class Operand>
-    WEFT_ALWAYS_INLINE decltype(auto) await(Operand&& operand, await_storage<Operand>&& kept = {}) {
+    WEFT_NO_DANGLING WEFT_ALWAYS_INLINE decltype(auto) await(Operand&& operand, await_storage<Operand>&& kept = {}) {
         constexpr bool taken = detail::transforms<Promise, Operand>;
         if constexpr (detail::names_no_type<std::remove_cvref_t<Operand>>) {
             return operand.operator co_await();

@@ -61,7 +61,7 @@ WEFT_TAGGED inline std::stop_token get_stop_token() {
 /// As sync_wait(awaitable), and `token` is the stop token of the task, or of whatever asks for one when it is awaited.
 /// \throws operation_stopped if the task was stopped.
 template <class Awaitable>
-auto sync_wait(Awaitable&& awaitable, std::stop_token token, detail::awaiter_storage<Awaitable&&>&& kept = {}) ->
+WEFT_NO_DANGLING auto sync_wait(Awaitable&& awaitable, std::stop_token token, detail::awaiter_storage<Awaitable&&>&& kept = {}) ->
     typename detail::await_result_of<Awaitable&&>::type {
     detail::given_stop_token stop(std::move(token));
     return detail::sync_wait_stopped_by<Awaitable>(&stop, std::forward<Awaitable>(awaitable), kept);

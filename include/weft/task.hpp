@@ -324,7 +324,7 @@ auto sync_wait_stopped_by(stop_provider* stop, Awaitable&& awaitable, awaiter_st
 /// returned by value, lives to the end of the full-expression. (`kept` holds it: leave it out.)
 /// \pre not called on a thread that the awaitable needs to complete.
 template <class Awaitable>
-auto sync_wait(Awaitable&& awaitable, detail::awaiter_storage<Awaitable&&>&& kept = {}) ->
+WEFT_NO_DANGLING auto sync_wait(Awaitable&& awaitable, detail::awaiter_storage<Awaitable&&>&& kept = {}) ->
     typename detail::await_result_of<Awaitable&&>::type {
     return detail::sync_wait_stopped_by<Awaitable>(nullptr, std::forward<Awaitable>(awaitable), kept);
 }

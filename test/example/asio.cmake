@@ -45,7 +45,11 @@ mark_as_advanced(WEFT_ZSTD_INCLUDE WEFT_ZSTD)
 set(ZSTD_FOUND "${WEFT_ZSTD}")
 weft_asio_example_with(EXPAT expat_await EXPAT::EXPAT libexpat1-dev)
 weft_asio_example_with(OPENSSL openssl_bio OpenSSL::SSL libssl-dev)
-weft_asio_example_with(SQLite3 sqlite_await SQLite::SQLite3 libsqlite3-dev)
+if(TARGET SQLite3::SQLite3) # its name since CMake 4.3
+  weft_asio_example_with(SQLite3 sqlite_await SQLite3::SQLite3 libsqlite3-dev)
+else()
+  weft_asio_example_with(SQLite3 sqlite_await SQLite::SQLite3 libsqlite3-dev)
+endif()
 weft_asio_example_with(LUA lua_scripts "${LUA_LIBRARY};${CMAKE_DL_LIBS}" liblua5.4-dev) # and libm, which C++ has anyway
 weft_asio_example_with(ZSTD zstd_pipe "${WEFT_ZSTD}" libzstd-dev)
 if(TARGET lua_scripts)

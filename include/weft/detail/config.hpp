@@ -41,6 +41,14 @@
 
 #define WEFT_ALWAYS_INLINE inline __attribute__((always_inline))
 
+// The reference that a function returns is what an awaiter gave, as with co_await: GCC (-Wdangling-reference) takes a
+// temporary argument for a sign that it refers to that. The attribute is known since GCC 14.
+#if __has_cpp_attribute(gnu::no_dangling)
+#    define WEFT_NO_DANGLING [[gnu::no_dangling]]
+#else
+#    define WEFT_NO_DANGLING
+#endif
+
 #if defined(__SANITIZE_ADDRESS__) || WEFT_HAS_FEATURE(address_sanitizer)
 #    define WEFT_ASAN 1
 #else
