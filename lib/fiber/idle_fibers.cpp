@@ -96,7 +96,7 @@ bool begin_to_keep() noexcept {
     details.driver = nullptr; // of one that was unwound
     set_marks(fiber.context, all_marks); // of one that has not begun
     fiber.state = plain;
-    if (!keeps_any || !is_current(fiber) || !begin_to_keep()) return discard(fiber);
+    if (!keeps_any || !begin_to_keep()) return discard(fiber);
     keeper_of_stacks.store(&keeper, std::memory_order_relaxed);
     fiber.progress &= always_checked;
     thread_state& thread = this_thread();
