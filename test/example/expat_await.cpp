@@ -7,13 +7,14 @@
 // thread. Here it asks for the price of every item, over a socket, and just waits for the answer: weft suspends it
 // together with expat. Two orders are read on one thread, and the price list answers only when both have asked.
 //
-// No exception may pass through expat's frames; exception_detour takes them around.
+// No exception may pass through expat's frames; weft::exception_detour takes them around.
 
-#include "shared/exception_detour.hpp"
 #include "shared/loopback.hpp"
 #include "shared/socket_stream.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/exception_detour.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -80,7 +81,7 @@ private:
 
     std::iostream& price_list_;
     int total_ = 0;
-    example::exception_detour detour_;
+    weft::exception_detour detour_;
     std::unique_ptr<XML_ParserStruct, decltype([](XML_Parser p) { XML_ParserFree(p); })> parser_;
 };
 
@@ -127,6 +128,7 @@ void read(const std::array<std::string, 2>& orders) {
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     read({"<order>\n<item name='bolt' count='2'/>\n<item name='nut' count='10'/>\n</order>\n",
           "<order>\n<item name='washer' count='7'/>\n<item name='bolt' count='1'/>\n</order>\n"});
     read({"<order>\n<item name='left-handed screwdriver' count='1'/>\n</order>\n",

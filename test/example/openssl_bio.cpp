@@ -7,13 +7,14 @@
 // SSL_read and SSL_write just return when they are done, and server and clients, all on one thread, take turns inside
 // their handshakes. One client does not trust the server's certificate, which the program has signed itself.
 //
-// No exception may pass through OpenSSL's frames; exception_detour takes them around. OpenSSL's queue of errors belongs
+// No exception may pass through OpenSSL's frames; weft::exception_detour takes them around. OpenSSL's queue of errors belongs
 // to the thread, that is, to all who take turns on it: why one of them failed, its own SSL object says.
 
-#include "shared/exception_detour.hpp"
 #include "shared/loopback.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/exception_detour.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -122,7 +123,7 @@ private:
     }
 
     tcp::socket socket_;
-    example::exception_detour detour_;
+    weft::exception_detour detour_;
     owned<SSL, SSL_free> ssl_;
 };
 
@@ -193,6 +194,7 @@ tls_context client_context() {
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     const identity loom;
     const tls_context server = server_context(loom), client = client_context(), stranger = client_context();
     X509_STORE_add_cert(SSL_CTX_get_cert_store(client.get()), loom.certificate.get());

@@ -8,13 +8,14 @@
 // only when both have asked. A third one is abandoned in the middle: it is unwound, and closes its database.
 //
 // Each coroutine has a connection of its own, opened without SQLite's mutexes: a mutex must not be held by a thread
-// across a wait. No exception may pass through SQLite's frames; exception_detour takes them around.
+// across a wait. No exception may pass through SQLite's frames; weft::exception_detour takes them around.
 
-#include "shared/exception_detour.hpp"
 #include "shared/loopback.hpp"
 #include "shared/socket_stream.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/exception_detour.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -83,7 +84,7 @@ private:
     using statement = std::unique_ptr<sqlite3_stmt, decltype([](sqlite3_stmt* s) { sqlite3_finalize(s); })>;
 
     std::iostream& service_;
-    example::exception_detour detour_;
+    weft::exception_detour detour_;
     std::unique_ptr<sqlite3, decltype([](sqlite3* s) { close(s); })> connection_;
 };
 
@@ -113,6 +114,7 @@ constexpr auto south = "INSERT INTO city VALUES ('Palermo', 'Italy'), ('Athens',
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     std::string answers[2];
     {
         asio::io_context context{1};

@@ -1224,7 +1224,9 @@ BOOST_AUTO_TEST_CASE(all_stacks_that_are_taken_after_a_change_have_the_new_size)
         across.resume();
         stack_pool& before = stack_pool::process();
         for (const std::size_t size : {64 * kib, 1024 * kib, 64 * kib, built_in}) {
+            stack_pool& old = stack_pool::process();
             weft::set_default_stack_size(size);
+            if (old.idle() != 0) return 7;
             if (weft::default_stack_size() != size) return 2;
             if (!fibers_have(size) || !fibers_have(size)) return 3;
             if (guarded_stack{}.allocate().size != size) return 4;
@@ -1291,14 +1293,37 @@ BOOST_AUTO_TEST_CASE(threads_that_keep_stacks_learn_of_a_change) {
     BOOST_TEST(end.code == 0, end);
 }
 
+// A thread that begins to keep fibers after the change, with some of the size of before.
+BOOST_AUTO_TEST_CASE(a_thread_that_comes_later_ends_fibers_of_before) {
+    const auto end = in_child([] {
+        std::vector<weft::fiber> fibers(10);
+        for (weft::fiber& f : fibers) {
+            f = weft::fiber{[] {}};
+            f.resume();
+        }
+        weft::set_default_stack_size(64 * kib);
+        bool right = true;
+        std::thread{[&] {
+            for (weft::fiber& f : fibers) {
+                f = {};
+                right &= is_of(stack_of(weft::fiber{[] {}}), 64 * kib);
+            }
+            right &= fibers_have(64 * kib);
+        }}.join();
+        return right ? 0 : 1;
+    });
+    BOOST_TEST(end.code == 0, end);
+}
+
 #if !WEFT_TSAN // which does not follow threads into a child
 BOOST_AUTO_TEST_CASE(changes_while_others_make_and_end_fibers_and_fork) {
     const auto end = in_child([] {
+        weft::set_default_stack_size(64 * kib);
         std::atomic<bool> stop = false;
         std::atomic<int> wrong = 0;
         std::vector<std::thread> threads;
         for (int t = 0; t < 3; ++t)
-            threads.emplace_back([&] {
+            threads.emplace_back([&, t] {
                 while (!stop) {
                     std::array<weft::fiber, 20> fibers;
                     for (weft::fiber& f : fibers) {
@@ -1309,23 +1334,26 @@ BOOST_AUTO_TEST_CASE(changes_while_others_make_and_end_fibers_and_fork) {
                     if (t == 0) std::thread{[] { weft::fiber{[] {}}.resume(); }}.join();
                 }
             });
-        for (int n = 0; n < 300; ++n) {
-            weft::set_default_stack_size(n % 2 ? 64 * kib : 96 * kib);
-            if (n == 0) wrong = 0; // those of the size that was built in
-            if (n % 30 == 29) {
-                const pid_t child = ::fork();
-                if (child == 0) {
-                    ::alarm(20);
-                    weft::set_default_stack_size(256 * kib);
-                    ::_exit(fibers_have(256 * kib) ? 0 : 1);
-                }
-                int status = -1;
-                if (child == -1 || ::waitpid(child, &status, 0) != child || status != 0) return 1;
+        threads.emplace_back([&] {
+            for (bool larger = false; !stop; larger = !larger) weft::set_default_stack_size(larger ? 96 * kib : 64 * kib);
+        });
+        int bad = 0;
+        for (int n = 0; n < 50; ++n) {
+            weft::fiber{[] {}}.resume();
+            const pid_t child = ::fork();
+            if (child == 0) {
+                ::alarm(20);
+                weft::set_default_stack_size(256 * kib);
+                ::_exit(fibers_have(256 * kib) ? 0 : 1);
             }
+            int status = -1;
+            bad += child == -1 || ::waitpid(child, &status, 0) != child || status != 0;
         }
         stop = true;
         for (std::thread& t : threads) t.join();
-        return fibers_have(64 * kib) ? 0 : 2;
+        if (bad != 0 || wrong != 0) return 1;
+        weft::set_default_stack_size(128 * kib);
+        return fibers_have(128 * kib) ? 0 : 2;
     });
     BOOST_TEST(end.code == 0, end);
 }
