@@ -63,7 +63,7 @@ WEFT_API std::size_t page_size() noexcept;
 
 /// The size of stacks where none is named. Unless it was set it is 500 KiB, which with its guard page and the one in which
 /// a pool shifts the top is a page less than half a MiB: with their page tables, a million suspended fibers then take some
-/// 5.1 KiB each. (With pages of 16 KiB it is 464 KiB, with such of 64 KiB 576.) In 32-bit programs, which have address
+/// 5.0 KiB each. (With pages of 16 KiB it is 464 KiB, with such of 64 KiB 576.) In 32-bit programs, which have address
 /// space for few stacks of that size, it is 104 KiB. Under AddressSanitizer, which makes frames larger, twice as much.
 WEFT_API std::size_t default_stack_size() noexcept;
 
