@@ -21,6 +21,7 @@
 #include <atomic>
 #include <barrier>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -1338,7 +1339,8 @@ BOOST_AUTO_TEST_CASE(changes_while_others_make_and_end_fibers_and_fork) {
             for (bool larger = false; !stop; larger = !larger) weft::set_default_stack_size(larger ? 96 * kib : 64 * kib);
         });
         int bad = 0;
-        for (int n = 0; n < 50; ++n) {
+        const int forks = WEFT_ASAN ? 0 : 50; // in a child LeakSanitizer's mutex may be held for ever
+        for (int n = 0; n < forks; ++n) {
             weft::fiber{[] {}}.resume();
             const pid_t child = ::fork();
             if (child == 0) {
@@ -1348,10 +1350,13 @@ BOOST_AUTO_TEST_CASE(changes_while_others_make_and_end_fibers_and_fork) {
             }
             int status = -1;
             bad += child == -1 || ::waitpid(child, &status, 0) != child || status != 0;
+            if (status != 0) std::fprintf(stderr, "a child ended with %d; ", status);
         }
+        if (forks == 0) std::this_thread::sleep_for(std::chrono::milliseconds{200});
         stop = true;
         for (std::thread& t : threads) t.join();
-        if (bad != 0 || wrong != 0) return 1;
+        if (bad != 0) return 1;
+        if (wrong != 0) return 3;
         weft::set_default_stack_size(128 * kib);
         return fibers_have(128 * kib) ? 0 : 2;
     });
