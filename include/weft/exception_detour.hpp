@@ -70,7 +70,8 @@ public:
     /// In the callback: calls `fn`, whose result is ignored. False if that has thrown, or if something thrown is still
     /// kept: then it is not called, and the library is to be told that the callback failed. What no exception_ptr can
     /// hold passes through the C frames, as it would in C: the end of the thread (pthread_exit, pthread_cancel), and
-    /// exceptions of other languages. Without exceptions (-fno-exceptions) this is the call alone.
+    /// exceptions of other languages. Without exceptions (-fno-exceptions) this is the call alone, unless a file that has
+    /// them has left something here.
     template <std::invocable Fn, bool Exceptions = WEFT_EXCEPTIONS != 0> // two functions, where files differ
     bool run(Fn&& fn) {
         if (thrown_) [[unlikely]]
