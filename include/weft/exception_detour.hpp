@@ -25,22 +25,22 @@
 ///     const int result = library_parse(&r, on_read);                   // fails, as its callback has
 ///     r.detour.rethrow();                                              // with what the callback has thrown
 ///
-/// C code does not clean up after itself when an exception passes through it. So whatever leaves a callback is kept, the
-/// library is told in its own words that the callback failed, and when it has returned the exception goes on. Every
+/// C code does not clean up after itself when an exception passes through it. So whatever leaves a callback is kept,
+/// the library is told in its own words that the callback failed, and when it has returned the exception goes on. Every
 /// callback that awaits needs this, as an await throws weft::forced_unwind where its fiber is destroyed.
 ///
-/// A library whose callbacks fail by longjmp, Lua's lua_error() and libpng's png_error(), is told so behind run(), where
-/// no object waits for its destructor. (longjmp may go to any place of the same body.)
+/// A library whose callbacks fail by longjmp, Lua's lua_error() and libpng's png_error(), is told so behind run(),
+/// where no object waits for its destructor. (longjmp may go to any place of the same body.)
 ///
 ///     int on_call(lua_State* lua) {
 ///         if (!detour_of(lua).run([&] { answer(lua); })) return luaL_error(lua, "the service failed");
 ///         return 1;
 ///     }
 ///
-/// Callbacks that are given no pointer, as those of qsort and nftw, find their state in a thread_local pointer: set before
-/// the C function is called, read first of all in the callback, and set anew behind whatever that waits for, as another
-/// body may have run on the thread meanwhile, and this one may be on another thread. Compilers keep the address of a
-/// thread_local for as long as a function lasts: so functions of their own, not inlined, set it and read it.
+/// Callbacks that are given no pointer, as those of qsort and nftw, find their state in a thread_local pointer: set
+/// before the C function is called, read first of all in the callback, and set anew behind whatever that waits for, as
+/// another body may have run on the thread meanwhile, and this one may be on another thread. Compilers keep the address
+/// of a thread_local for as long as a function lasts: so functions of their own, not inlined, set it and read it.
 ///
 ///     thread_local order* current;
 ///     [[gnu::noinline]] void set_current(order* o) { current = o; }
@@ -70,8 +70,8 @@ public:
     /// In the callback: calls `fn`, whose result is ignored. False if that has thrown, or if something thrown is still
     /// kept: then it is not called, and the library is to be told that the callback failed. What no exception_ptr can
     /// hold passes through the C frames, as it would in C: the end of the thread (pthread_exit, pthread_cancel), and
-    /// exceptions of other languages. Without exceptions (-fno-exceptions) this is the call alone, unless a file that has
-    /// them has left something here.
+    /// exceptions of other languages. Without exceptions (-fno-exceptions) this is the call alone, unless a file that
+    /// has them has left something here.
     template <std::invocable Fn, bool Exceptions = WEFT_EXCEPTIONS != 0> // two functions, where files differ
     bool run(Fn&& fn) {
         if (thrown_) [[unlikely]]
@@ -86,8 +86,8 @@ public:
         }
     }
 
-    /// The same for a callback with a result: that of `fn`, or `failed`, which says failure in the library's words: an error
-    /// code, a null pointer, false.
+    /// The same for a callback with a result: that of `fn`, or `failed`, which says failure in the library's words: an
+    /// error code, a null pointer, false.
     template <std::invocable Fn, class Failed, bool Exceptions = WEFT_EXCEPTIONS != 0>
         requires(!std::is_void_v<std::invoke_result_t<Fn>> && std::convertible_to<Failed, std::invoke_result_t<Fn>>)
     std::invoke_result_t<Fn> run(Fn&& fn, Failed failed) {

@@ -48,8 +48,8 @@ namespace weft {
 /// else; whoever replaces the handler afterwards ends the reports. Fibers pay nothing for it.
 /// AddressSanitizer and ThreadSanitizer report faults themselves: do not use both.
 ///
-/// A library that checks contexts (README: WEFT_CHECK_CONTEXTS) reports without this call, from the first fiber on, unless
-/// the program has a handler of its own for the signal: that stays, and nothing is said then.
+/// A library that checks contexts (README: WEFT_CHECK_CONTEXTS) reports without this call, from the first fiber on,
+/// unless the program has a handler of its own for the signal: that stays, and nothing is said then.
 /// \throws stack_exhausted if there is no memory for the signal stack of this thread. (Another thread goes without.)
 WEFT_API void report_stack_overflow();
 

@@ -474,8 +474,8 @@ void throw_stack_too_small(std::size_t size, std::size_t needed) {
 }
 
 void throw_stack_named_twice() {
-    throw_or_die(std::invalid_argument("weft: fiber_options::stack_size beside a stack allocator, which decides on the size: "
-                                       "name one of the two"));
+    throw_or_die(std::invalid_argument("weft: fiber_options::stack_size beside a stack allocator, which decides on the "
+                                       "size: name one of the two"));
 }
 
 } // namespace detail

@@ -25,7 +25,8 @@ namespace weft {
 namespace {
 
 // A library that checks contexts reports without being asked, unless a sanitizer does.
-constexpr bool reports_unasked = detail::checks_contexts && !WEFT_ASAN && !WEFT_HWASAN && !WEFT_MSAN && !WEFT_TSAN && !WEFT_VALGRIND;
+constexpr bool reports_unasked =
+    detail::checks_contexts && !WEFT_ASAN && !WEFT_HWASAN && !WEFT_MSAN && !WEFT_TSAN && !WEFT_VALGRIND;
 
 std::atomic<bool> asked_for{false};
 

@@ -199,7 +199,8 @@ void stack_pool::state::keep_only_of(process_pool& pool) noexcept {
 }
 
 [[gnu::noinline]] void default_stack_allocator::deallocate(stack s) const noexcept {
-    if (mine.phase == cache_phase::in_use && mine.count != magazine::capacity && mine.of && mine.of->owns(s.size)) [[likely]]
+    if (mine.phase == cache_phase::in_use && mine.count != magazine::capacity && mine.of && mine.of->owns(s.size))
+        [[likely]]
         mine.push(s);
     else
         stack_pool::state::deallocate_beyond_magazine(s);

@@ -16,10 +16,10 @@ constinit std::atomic<process_pool*> default_pool{nullptr};
 
 namespace {
 
-// Half a MiB together with the guard page and the one in which a pool shifts the top, less a page: four stacks then share
-// the lowest level of the page tables, and their tops lie an odd number of pages apart, see arenas. Systems with pages
-// of 64 KiB have no such level to save; there it is what the same libraries need. A 32-bit program has no room for many
-// stacks of that size, so there they are small.
+// Half a MiB together with the guard page and the one in which a pool shifts the top, less a page: four stacks then
+// share the lowest level of the page tables, and their tops lie an odd number of pages apart, see arenas. Systems with
+// pages of 64 KiB have no such level to save; there it is what the same libraries need. A 32-bit program has no room
+// for many stacks of that size, so there they are small.
 std::size_t built_in_size() noexcept {
     constexpr std::size_t kib = 1024, doubled = WEFT_ASAN ? 2 : 1;
     if (sizeof(void*) < 8) return doubled * 112 * kib - 2 * page_size();

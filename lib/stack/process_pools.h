@@ -15,7 +15,8 @@ namespace weft {
 struct process_pool {
     explicit process_pool(std::size_t usable) : pool{usable}, size{usable} {}
 
-    /// Does a stack with so many bytes come from here? Such have up to a page more than `size`, and more than half a one.
+    /// Does a stack with so many bytes come from here? Such have up to a page more than `size`, and more than half a
+    /// one.
     bool owns(std::size_t bytes) const noexcept { return bytes - size - 1 < page; }
 
     stack_pool pool;

@@ -2,11 +2,11 @@
 
 // How much stack do the libraries of this system need?
 //
-// Each piece of work runs in a body on a stack of 64 MiB that nobody has used before, and weft::stack_usage says how much
-// of it was touched: whole pages, those of the body itself included. Work that a library does within its own limits, and
-// that whoever sends a statement, a script or a document decides on, must fit into the default size; where it does not,
-// this program says so and fails. (std::regex is known for more.) Libraries that were not installed when this was
-// compiled are left out.
+// Each piece of work runs in a body on a stack of 64 MiB that nobody has used before, and weft::stack_usage says how
+// much of it was touched: whole pages, those of the body itself included. Work that a library does within its own
+// limits, and that whoever sends a statement, a script or a document decides on, must fit into the default size; where
+// it does not, this program says so and fails. (std::regex is known for more.) Libraries that were not installed when
+// this was compiled are left out.
 
 #include <weft/fiber.hpp>
 #include <weft/stack.hpp>
@@ -87,7 +87,8 @@ void sql(const std::string& statement) {
     sqlite3* opened = nullptr;
     check(sqlite3_open(":memory:", &opened) == SQLITE_OK, "SQLite cannot open its memory");
     const std::unique_ptr<sqlite3, decltype([](sqlite3* s) { sqlite3_close(s); })> database{opened};
-    check(sqlite3_exec(opened, statement.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK, "SQLite refuses the statement");
+    check(sqlite3_exec(opened, statement.c_str(), nullptr, nullptr, nullptr) == SQLITE_OK,
+          "SQLite refuses the statement");
 }
 #endif
 
@@ -96,7 +97,8 @@ void sql(const std::string& statement) {
 void lua(const char* script) {
     const std::unique_ptr<lua_State, decltype([](lua_State* l) { lua_close(l); })> state{luaL_newstate()};
     luaL_openlibs(state.get());
-    check(luaL_loadstring(state.get(), script) == LUA_OK && lua_pcall(state.get(), 0, 0, 0) == LUA_OK, "Lua refuses the script");
+    check(luaL_loadstring(state.get(), script) == LUA_OK && lua_pcall(state.get(), 0, 0, 0) == LUA_OK,
+          "Lua refuses the script");
 }
 #endif
 
@@ -126,7 +128,8 @@ void pack_and_unpack(int (*add_filter)(archive*)) {
         check(add_filter(out.get()) >= ARCHIVE_WARN, "libarchive lacks a filter");
         archive_write_set_format_pax_restricted(out.get());
         archive_write_open_memory(out.get(), packed.data(), packed.size(), &size);
-        const std::unique_ptr<archive_entry, decltype([](archive_entry* e) { archive_entry_free(e); })> entry{archive_entry_new()};
+        const std::unique_ptr<archive_entry, decltype([](archive_entry* e) { archive_entry_free(e); })> entry{
+            archive_entry_new()};
         archive_entry_set_pathname(entry.get(), "loom/weft");
         archive_entry_set_size(entry.get(), static_cast<la_int64_t>(content.size()));
         archive_entry_set_filetype(entry.get(), AE_IFREG);
@@ -143,7 +146,8 @@ void pack_and_unpack(int (*add_filter)(archive*)) {
               archive_read_next_header(in.get(), &entry) == ARCHIVE_OK,
           "libarchive cannot read what it has written");
     std::string read(content.size(), '\0');
-    check(archive_read_data(in.get(), read.data(), read.size()) == static_cast<la_ssize_t>(read.size()) && read == content,
+    check(archive_read_data(in.get(), read.data(), read.size()) == static_cast<la_ssize_t>(read.size()) &&
+              read == content,
           "libarchive reads something else");
 }
 #endif
@@ -152,7 +156,8 @@ void pack_and_unpack(int (*add_filter)(archive*)) {
 
 int main() {
     weft::report_stack_overflow();
-    std::printf("The default stack has %zu bytes.\n\n%-48s %9s\n", weft::default_stack_size(), "what a body does", "bytes");
+    std::printf("The default stack has %zu bytes.\n\n%-48s %9s\n", weft::default_stack_size(), "what a body does",
+                "bytes");
     measure("nothing", [] {});
 
 #if STACK_NEED_SQLITE
@@ -161,13 +166,17 @@ int main() {
 #endif
 #if STACK_NEED_LUA
     measure("Lua: string.gsub, nested up to Lua's limit", [] {
-        lua("local function f(n) return (string.gsub('a', 'a', function() if n > 0 then f(n - 1) end end)) end pcall(f, 1000)");
+        lua("local function f(n) return (string.gsub('a', 'a', function() if n > 0 then f(n - 1) end end)) end "
+            "pcall(f, 1000)");
     });
-    measure("Lua: pcall, nested up to Lua's limit",
-            [] { lua("local function f(n) if n > 0 then local good, why = pcall(f, n - 1); assert(good, why) end end pcall(f, 1000)"); });
+    measure("Lua: pcall, nested up to Lua's limit", [] {
+        lua("local function f(n) if n > 0 then local good, why = pcall(f, n - 1); assert(good, why) end end pcall(f, "
+            "1000)");
+    });
     measure("Lua: table.sort below 150 nested coroutines", [] {
         lua("local function f(n) if n > 0 then coroutine.wrap(f)(n - 1) else "
-            "local t = {} for i = 1, 200 do t[i] = i * 7 % 200 end table.sort(t, function(a, b) return a < b end) end end f(150)");
+            "local t = {} for i = 1, 200 do t[i] = i * 7 % 200 end table.sort(t, function(a, b) return a < b end) end "
+            "end f(150)");
     });
 #endif
     measure("printf of the largest long double, \"%Lf\"", [] {
@@ -187,9 +196,11 @@ int main() {
 #endif
 #if STACK_NEED_EXPAT
     measure("expat: 10,000 nested elements", [] {
-        const std::unique_ptr<XML_ParserStruct, decltype([](XML_Parser p) { XML_ParserFree(p); })> parser{XML_ParserCreate(nullptr)};
+        const std::unique_ptr<XML_ParserStruct, decltype([](XML_Parser p) { XML_ParserFree(p); })> parser{
+            XML_ParserCreate(nullptr)};
         const std::string document = repeated("<a>", 10000) + repeated("</a>", 10000);
-        check(XML_Parse(parser.get(), document.data(), static_cast<int>(document.size()), 1) == XML_STATUS_OK, "expat does not parse");
+        check(XML_Parse(parser.get(), document.data(), static_cast<int>(document.size()), 1) == XML_STATUS_OK,
+              "expat does not parse");
     });
 #endif
 
@@ -201,8 +212,10 @@ int main() {
 #if STACK_NEED_ZLIB
     measure("zlib: compress and uncompress", [&] {
         uLongf size = packed.size(), original = unpacked.size();
-        compress(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(text.data()), text.size());
-        uncompress(reinterpret_cast<Bytef*>(unpacked.data()), &original, reinterpret_cast<const Bytef*>(packed.data()), size);
+        compress(reinterpret_cast<Bytef*>(packed.data()), &size, reinterpret_cast<const Bytef*>(text.data()),
+                 text.size());
+        uncompress(reinterpret_cast<Bytef*>(unpacked.data()), &original, reinterpret_cast<const Bytef*>(packed.data()),
+                   size);
         back();
     });
 #endif
@@ -222,8 +235,9 @@ int main() {
         back();
     });
 #endif
-    measure("std::regex_match of 2,000 characters", [] { check(std::regex_match(std::string(2000, 'a'), std::regex{"(a|b)*"}), "no match"); },
-            fits::no_matter);
+    measure(
+        "std::regex_match of 2,000 characters",
+        [] { check(std::regex_match(std::string(2000, 'a'), std::regex{"(a|b)*"}), "no match"); }, fits::no_matter);
 
     if (!all_fit) std::puts("\nWRONG: the default does not carry what libraries do within their own limits");
     return all_fit ? EXIT_SUCCESS : EXIT_FAILURE;

@@ -1,6 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// weft/exception_detour.hpp: what callbacks throw below frames of C, and the state of callbacks that are given no pointer.
+// weft/exception_detour.hpp: what callbacks throw below frames of C, and the state of callbacks that are given no
+// pointer.
 
 #include "c_callbacks.h"
 #include "foreign.hpp"
@@ -192,8 +193,8 @@ BOOST_AUTO_TEST_CASE(through_an_await) {
         return weft::stackful([&](auto&) {
             exception_detour detour;
             const auto ask = [&] { return detour.run([&] { return weft::await(failing()); }, -1); };
-            const int result =
-                c_with_code([](void* fn) { return (*static_cast<decltype(&ask)>(fn))(); }, const_cast<void*>(static_cast<const void*>(&ask)));
+            const int result = c_with_code([](void* fn) { return (*static_cast<decltype(&ask)>(fn))(); },
+                                           const_cast<void*>(static_cast<const void*>(&ask)));
             BOOST_TEST(result == -1);
             detour.rethrow();
             return result;
@@ -261,7 +262,8 @@ BOOST_AUTO_TEST_CASE(around_lua) {
                     lua.get(),
                     [](lua_State* l) -> int {
                         caller& state = *static_cast<caller*>(lua_touserdata(l, lua_upvalueindex(1)));
-                        if (!state.detour.run([&] { lua_pushinteger(l, state.work()); })) return luaL_error(l, "it failed");
+                        if (!state.detour.run([&] { lua_pushinteger(l, state.work()); }))
+                            return luaL_error(l, "it failed");
                         return 1;
                     },
                     1);
@@ -305,8 +307,8 @@ BOOST_AUTO_TEST_CASE(around_libpng) {
                         caller& state = *static_cast<caller*>(png_get_io_ptr(p));
                         const bool read = state.detour.run([&] {
                             state.work();
-                            static constexpr unsigned char begin[]{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n', 0, 0, 0, 13,
-                                                                   'I', 'H', 'D', 'R', 0, 0, 0, 1};
+                            static constexpr unsigned char begin[]{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n', 0, 0,
+                                                                   0,    13,  'I', 'H', 'D',  'R',  0,    0,    0, 1};
                             static std::size_t at = 0;
                             if (state.calls == 1) at = 0;
                             for (std::size_t n = 0; n < size; ++n) to[n] = begin[at++ % sizeof begin];
@@ -359,8 +361,12 @@ struct order {
 };
 
 thread_local order* current = nullptr;
-[[gnu::noinline]] void set_current(order* o) { current = o; }
-[[gnu::noinline]] order* get_current() { return current; }
+[[gnu::noinline]] void set_current(order* o) {
+    current = o;
+}
+[[gnu::noinline]] order* get_current() {
+    return current;
+}
 
 int compare(const void* a, const void* b) {
     order& mine = *get_current();

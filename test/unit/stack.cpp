@@ -1272,7 +1272,10 @@ BOOST_AUTO_TEST_CASE(threads_that_keep_stacks_learn_of_a_change) {
             threads.emplace_back([&] {
                 wrong += !fibers_have(weft::default_stack_size());
                 for (const std::size_t size : sizes) {
-                    { weft::fiber at_hand{[] {}}; at_hand.resume(); }
+                    {
+                        weft::fiber at_hand{[] {}};
+                        at_hand.resume();
+                    }
                     weft::fiber across{[] {}};
                     across.resume();
                     turn.arrive_and_wait();
@@ -1336,7 +1339,8 @@ BOOST_AUTO_TEST_CASE(changes_while_others_make_and_end_fibers_and_fork) {
                 }
             });
         threads.emplace_back([&] {
-            for (bool larger = false; !stop; larger = !larger) weft::set_default_stack_size(larger ? 96 * kib : 64 * kib);
+            for (bool larger = false; !stop; larger = !larger)
+                weft::set_default_stack_size(larger ? 96 * kib : 64 * kib);
         });
         int bad = 0;
         const int forks = WEFT_ASAN ? 0 : 50; // in a child LeakSanitizer's mutex may be held for ever
@@ -1369,13 +1373,12 @@ BOOST_AUTO_TEST_CASE(a_size_that_is_refused_changes_nothing) {
     constexpr auto all = std::numeric_limits<std::size_t>::max();
     for (const std::size_t wanted :
          {std::size_t{0}, weft::minimum_stack_size - 1, all, all / 2 - weft::page_size(), all / 2 - all / 32}) {
-        for (const std::string& said : {refusal([=] { weft::set_default_stack_size(wanted); }),
-                                        refusal([=] { stack_pool::process(wanted); })}) {
+        for (const std::string& said :
+             {refusal([=] { weft::set_default_stack_size(wanted); }), refusal([=] { stack_pool::process(wanted); })}) {
             BOOST_TEST(said.starts_with("weft: "));
         }
         if (wanted) {
-            const std::string said =
-                refusal([=] { weft::fiber{weft::fiber_options{.stack_size = wanted}, [] {}}; });
+            const std::string said = refusal([=] { weft::fiber{weft::fiber_options{.stack_size = wanted}, [] {}}; });
             BOOST_TEST(said.starts_with("weft: "));
         }
     }
@@ -1412,7 +1415,8 @@ BOOST_AUTO_TEST_CASE(a_fiber_may_name_the_size_of_its_stack) {
     stack_pool& pool = stack_pool::process(1024 * kib);
     pool.trim();
     {
-        weft::fiber f{weft::fiber_options{.name = "large", .stack_size = 1024 * kib}, [](weft::fiber_ref self) { self.suspend(); }};
+        weft::fiber f{weft::fiber_options{.name = "large", .stack_size = 1024 * kib},
+                      [](weft::fiber_ref self) { self.suspend(); }};
         BOOST_TEST(is_of(stack_of(f), 1024 * kib));
         BOOST_TEST(f.name() == std::string{"large"});
         f.resume();
@@ -1439,9 +1443,9 @@ BOOST_AUTO_TEST_CASE(so_may_the_bodies_of_generators_and_coroutines) {
     };
     constexpr weft::fiber_options large{.stack_size = 768 * kib};
     for (int v : weft::generator<int>{large, [&](auto& out) {
-             look();
-             out.yield(1);
-         }})
+                                          look();
+                                          out.yield(1);
+                                      }})
         BOOST_TEST(v == 1);
     weft::sync_wait(weft::stackful<weft::task<void>>(large, [&](auto&) { look(); }));
     const auto unnamed = [&]() -> weft::task<void> { return weft::stackful(large, [&](auto&) { look(); }); };
@@ -1459,7 +1463,8 @@ BOOST_AUTO_TEST_CASE(a_size_beside_an_allocator_is_refused) {
     BOOST_TEST(said.starts_with("weft: "));
     BOOST_TEST(contains(said, "stack_size"));
     BOOST_TEST(contains(refusal([&] {
-                            weft::sync_wait(weft::stackful<weft::task<void>>(std::allocator_arg, stacks.get(), large, [](auto&) {}));
+                            weft::sync_wait(weft::stackful<weft::task<void>>(std::allocator_arg, stacks.get(), large,
+                                                                             [](auto&) {}));
                         }),
                         "stack_size"));
     BOOST_TEST(stacks.out() == 0u);

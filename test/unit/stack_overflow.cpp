@@ -342,13 +342,14 @@ BOOST_AUTO_TEST_CASE(it_is_reported_with_name_bounds_usage_and_address) {
     pool.deallocate(small);
 }
 
-#if defined(__linux__)
+#    if defined(__linux__)
 // In a program that has not run a fiber yet: this one again, as `what`. It has the system's own answer to every signal.
 child_end in_a_new_program(const char* what) {
     return in_child([=] {
         ::setenv("WEFT_TEST_OVERFLOW", what, 1);
-        ::execl("/proc/self/exe", "unit_stack_overflow", "--color_output=no", "--log_level=nothing", "--report_level=no",
-                "--catch_system_errors=no", "--run_test=overflow/without_asking_for_it", static_cast<char*>(nullptr));
+        ::execl("/proc/self/exe", "unit_stack_overflow", "--color_output=no", "--log_level=nothing",
+                "--report_level=no", "--catch_system_errors=no", "--run_test=overflow/without_asking_for_it",
+                static_cast<char*>(nullptr));
         return 126;
     });
 }
@@ -399,7 +400,7 @@ BOOST_AUTO_TEST_CASE(without_asking_for_it) {
         BOOST_TEST(silent_fault(end), what << ": " << end);
     }
 }
-#endif
+#    endif
 
 // A name is printed as far as there is room.
 BOOST_AUTO_TEST_CASE(a_name_without_end) {

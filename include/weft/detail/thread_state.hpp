@@ -23,7 +23,7 @@ struct thread_state {
     const stack_bounds* context; // the stack of the running fiber_context, if one runs; lies on that stack
     std::uint64_t number;        // no other thread's, ever; 0 until it is asked for
     std::uintptr_t idle;         // the record of the fiber that is at hand, see take_idle_fiber(), or of idle_place
-    std::uintptr_t idle_limit;   // inline code takes one whose record is above; set_default_stack_size() writes to it, too
+    std::uintptr_t idle_limit;   // inline code takes one that is above; others write it, see idle_limits
 };
 
 /// No fiber is at hand: there is room for one, or not even that. Numbers, as their comparison needs no register.

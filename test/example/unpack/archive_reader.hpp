@@ -96,7 +96,8 @@ private:
     static la_ssize_t on_read(archive* handle, void* reader, const void** bytes) {
         auto& self = *static_cast<archive_reader*>(reader);
         *bytes = self.received_.data();
-        const la_ssize_t size = self.detour_.run([&] { return static_cast<la_ssize_t>(self.receive()); }, ARCHIVE_FATAL);
+        const la_ssize_t size =
+            self.detour_.run([&] { return static_cast<la_ssize_t>(self.receive()); }, ARCHIVE_FATAL);
         if (size < 0) archive_set_error(handle, EIO, "the source of the archive failed");
         return size;
     }
