@@ -97,11 +97,13 @@ struct program_stack_size {
 };
 } // namespace detail
 
+/// \cond
 #if defined(__APPLE__)
 #    define WEFT_BEFORE_OTHERS // not known there: among the file's own objects, in their order
 #else
 #    define WEFT_BEFORE_OTHERS __attribute__((init_priority(101)))
 #endif
+/// \endcond
 
 /// Sets the default size when a program is compiled: put it once, at namespace scope, into one file of the program.
 ///

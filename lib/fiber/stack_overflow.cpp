@@ -123,7 +123,7 @@ constexpr std::array<int, 2> signals{SIGSEGV, SIGBUS};
 
 // Two handlers, as both may be installed, with a program's own between them: that of a library that checks contexts, and
 // that of report_stack_overflow().
-enum handler { unasked, asked };
+enum fault_handler { unasked, asked };
 std::array<struct sigaction, signals.size()> before[2];
 
 // By the processor at an instruction, which will do so again; not by kill() or raise().
@@ -131,7 +131,7 @@ bool is_fault(const siginfo_t& info) noexcept {
     return info.si_code > 0;
 }
 
-void go_on_as_before(handler which, int signal, siginfo_t* info, void* context) noexcept {
+void go_on_as_before(fault_handler which, int signal, siginfo_t* info, void* context) noexcept {
     struct sigaction& old = before[which][signal == signals[0] ? 0 : 1];
     struct sigaction by_default {};
     by_default.sa_handler = SIG_DFL;
@@ -156,7 +156,7 @@ bool on_signal_stack() noexcept {
     return ::sigaltstack(nullptr, &now) == 0 && now.ss_flags & SS_ONSTACK;
 }
 
-template <handler Which>
+template <fault_handler Which>
 void on_fault(int signal, siginfo_t* info, void* context) {
     const int error = errno;
     const bool reports = Which == asked || !asked_for.load(std::memory_order_relaxed); // else the other one has
@@ -165,7 +165,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
     go_on_as_before(Which, signal, info, context);
 }
 
-template <handler Which>
+template <fault_handler Which>
 void install() noexcept {
     page_size(); // so that the handler finds it known
     for (std::size_t n = 0; n < signals.size(); ++n) {

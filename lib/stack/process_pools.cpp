@@ -44,20 +44,20 @@ struct watch {
     watch* next;
 };
 
-constinit std::mutex mutex; // for writing any of the above, and for these:
+constinit std::mutex pools_mutex; // for writing any of the above, and for these:
 constinit bool was_changed = false;
 constinit watch* watches = nullptr;
-constinit thread_local watch mine{};
+constinit thread_local watch my_watch{};
 
-process_pool* find(std::size_t size) noexcept {
+process_pool* find_pool(std::size_t size) noexcept {
     process_pool* p = all_pools.load(std::memory_order_acquire);
     while (p && p->size != size) p = p->next;
     return p;
 }
 
-// The mutex is held.
+// pools_mutex is held.
 process_pool& find_or_make(std::size_t size) {
-    if (process_pool* const found = find(size)) return *found;
+    if (process_pool* const found = find_pool(size)) return *found;
     void* const room = allocate_account(sizeof(process_pool));
     WEFT_TRY {
         auto* const made = new (room) process_pool{size};
@@ -83,7 +83,7 @@ void set_default_stack_size(std::size_t bytes) {
     watch_forks();
     process_pool* before = nullptr;
     {
-        const std::lock_guard lock{mutex};
+        const std::lock_guard lock{pools_mutex};
         if (size == default_stack_size()) return;
         chosen_size.store(size, std::memory_order_relaxed);
         before = default_pool.exchange(nullptr, std::memory_order_relaxed);
@@ -97,7 +97,7 @@ void set_default_stack_size(std::size_t bytes) {
 process_pool& default_process_pool() {
     if (process_pool* const now = default_pool.load(std::memory_order_acquire)) return *now;
     watch_forks();
-    const std::lock_guard lock{mutex};
+    const std::lock_guard lock{pools_mutex};
     process_pool& now = find_or_make(default_stack_size());
     default_pool.store(&now, std::memory_order_release);
     return now;
@@ -121,40 +121,40 @@ stack_pool& stack_pool::process() {
 
 stack_pool& stack_pool::process(std::size_t size) {
     const std::size_t all = size_class(size);
-    if (process_pool* const found = find(all)) return found->pool;
+    if (process_pool* const found = find_pool(all)) return found->pool;
     watch_forks();
-    const std::lock_guard lock{mutex};
+    const std::lock_guard lock{pools_mutex};
     return find_or_make(all).pool;
 }
 
 void watch_default_size(std::uintptr_t& word, std::uintptr_t unchanged, std::uintptr_t changed) noexcept {
-    const std::lock_guard lock{mutex};
-    mine = {&word, changed, watches};
-    watches = &mine;
+    const std::lock_guard lock{pools_mutex};
+    my_watch = {&word, changed, watches};
+    watches = &my_watch;
     word = was_changed ? changed : unchanged;
 }
 
 void unwatch_default_size() noexcept {
-    const std::lock_guard lock{mutex};
+    const std::lock_guard lock{pools_mutex};
     watch** link = &watches;
-    while (*link && *link != &mine) link = &(*link)->next;
-    if (*link) *link = mine.next;
+    while (*link && *link != &my_watch) link = &(*link)->next;
+    if (*link) *link = my_watch.next;
 }
 
 void hold_process_pools() noexcept {
-    mutex.lock();
+    pools_mutex.lock();
 }
 
 void release_process_pools() noexcept {
-    mutex.unlock();
+    pools_mutex.unlock();
 }
 
 void release_process_pools_in_child() noexcept {
     bool watched = false;
-    for (const watch* w = watches; w; w = w->next) watched |= w == &mine;
-    mine.next = nullptr;
-    watches = watched ? &mine : nullptr;
-    mutex.unlock();
+    for (const watch* w = watches; w; w = w->next) watched |= w == &my_watch;
+    my_watch.next = nullptr;
+    watches = watched ? &my_watch : nullptr;
+    pools_mutex.unlock();
 }
 
 } // namespace weft
