@@ -98,9 +98,21 @@ private:
 template <class Fn>
 concept fiber_body = std::move_constructible<Fn> && (std::invocable<Fn&, fiber_ref> || std::invocable<Fn&>);
 
+/// How a fiber is to be made, or the body of a generator or a coroutine (see weft/generator.hpp, weft/stackful.hpp):
+///
+///     weft::fiber f{weft::fiber_options{.floating_point = weft::fp_env::per_fiber, .name = "parser"}, body};
+struct fiber_options {
+    fp_env floating_point = fp_env::thread; ///< whose rounding mode it runs with
+    const char* name = nullptr; ///< see fiber_ref::set_name
+    /// How much stack it has, at least, in bytes; 0: default_stack_size(). It comes from stack_pool::process(stack_size).
+    /// Not together with an allocator, whose stacks have the size they have.
+    std::size_t stack_size = 0;
+};
+
 namespace detail {
 
 [[noreturn]] WEFT_API void throw_stack_too_small(std::size_t size, std::size_t needed);
+[[noreturn]] WEFT_API void throw_stack_named_twice();
 
 /// What lies at the top of a fiber's stack: its details, room for its body, and the allocator and the memory of the
 /// stack.
@@ -230,15 +242,19 @@ fiber_record& make_fiber([[maybe_unused]] Allocator allocator, Fn&& fn) {
     return *fiber;
 }
 
-} // namespace detail
+/// The same with the stack that the options name.
+template <class Allocator, class Fn>
+fiber_record& make_fiber(Allocator allocator, const fiber_options& options, Fn&& fn) {
+    if (options.stack_size != 0) {
+        if constexpr (std::same_as<Allocator, default_stack_allocator>)
+            return make_fiber(stack_pool::process(options.stack_size).allocator(), std::forward<Fn>(fn));
+        else
+            throw_stack_named_twice();
+    }
+    return make_fiber(std::move(allocator), std::forward<Fn>(fn));
+}
 
-/// How a fiber is to be made, or the body of a generator or a coroutine (see weft/generator.hpp, weft/stackful.hpp):
-///
-///     weft::fiber f{weft::fiber_options{.floating_point = weft::fp_env::per_fiber, .name = "parser"}, body};
-struct fiber_options {
-    fp_env floating_point = fp_env::thread; ///< whose rounding mode it runs with
-    const char* name = nullptr; ///< see fiber_ref::set_name
-};
+} // namespace detail
 
 /// Owns a stackful coroutine. Move-only.
 class WEFT_TAGGED fiber {
@@ -260,7 +276,8 @@ public:
     fiber(std::allocator_arg_t, Allocator allocator, Fn&& fn)
         : record_{&detail::make_fiber(std::move(allocator), std::forward<Fn>(fn))} {}
 
-    /// The same two with options.
+    /// The same two with options. \throws also std::invalid_argument if guarded_stack refuses their stack_size, or if
+    /// they name one and there is an allocator.
     template <class Fn>
         requires fiber_body<std::decay_t<Fn>>
     fiber(const fiber_options& options, Fn&& fn)
@@ -269,7 +286,7 @@ public:
     template <stack_allocator Allocator, class Fn>
         requires fiber_body<std::decay_t<Fn>>
     fiber(std::allocator_arg_t, Allocator allocator, const fiber_options& options, Fn&& fn)
-        : fiber(std::allocator_arg, std::move(allocator), std::forward<Fn>(fn)) {
+        : record_{&detail::make_fiber(std::move(allocator), options, std::forward<Fn>(fn))} {
         if (options.name) fiber_ref{*record_}.set_name(options.name);
         if (options.floating_point == fp_env::per_fiber) detail::give_own_fp(*record_);
     }

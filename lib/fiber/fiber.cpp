@@ -37,7 +37,8 @@ extern "C" {
 #else
 static constinit thread_local weft::detail::thread_state of_this_thread{weft_exceptions_not_asked_for.data(),
                                                                         weft_exceptions_not_asked_for.data(), nullptr, 0,
-                                                                        weft::detail::not_in_use};
+                                                                        weft::detail::not_in_use,
+                                                                        weft::detail::ask_library};
 [[gnu::noinline]] weft::detail::thread_state* WEFT_THIS_THREAD() noexcept {
     asm volatile("" ::: "memory"); // not a pure function of nothing: the thread may have changed since the last call
     return &of_this_thread;
@@ -50,8 +51,10 @@ static constinit thread_local weft::detail::thread_state of_this_thread{weft_exc
 static_assert(sizeof(weft::detail::thread_state) == WEFT_THREAD_STATE_SIZE || !WEFT_THREAD_STATE_ELF);
 static_assert(offsetof(weft::detail::thread_state, asked) == 0 &&
               offsetof(weft::detail::thread_state, at_rest) == sizeof(void*));
-static_assert(offsetof(weft::detail::thread_state, idle) == WEFT_THREAD_STATE_SIZE - 8 || !WEFT_THREAD_STATE_ELF);
+static_assert(offsetof(weft::detail::thread_state, idle) == WEFT_THREAD_STATE_SIZE - 16 || !WEFT_THREAD_STATE_ELF);
+static_assert(offsetof(weft::detail::thread_state, idle_limit) == WEFT_THREAD_STATE_SIZE - 8 || !WEFT_THREAD_STATE_ELF);
 static_assert(WEFT_THREAD_STATE_NOT_IN_USE == weft::detail::not_in_use);
+static_assert(std::uintptr_t(WEFT_THREAD_STATE_ASK) == weft::detail::ask_library);
 
 namespace weft {
 namespace {
@@ -498,6 +501,11 @@ void throw_stack_too_small(std::size_t size, std::size_t needed) {
     throw_or_die(std::invalid_argument("weft: a stack of " + std::to_string(size) +
                                        " bytes cannot hold this fiber's body; give it " + std::to_string(needed) +
                                        " bytes or more, or capture less"));
+}
+
+void throw_stack_named_twice() {
+    throw_or_die(std::invalid_argument("weft: fiber_options::stack_size beside a stack allocator, which decides on the "
+                                       "size: name one of the two"));
 }
 
 } // namespace detail

@@ -15,13 +15,21 @@ namespace {
 
 constexpr std::size_t first_arena = std::size_t{1} << 20;    // bytes
 constexpr std::size_t largest_arena = std::size_t{256} << 20;
-constexpr std::size_t colours = 16;
 constexpr std::size_t shift = 128; // bytes from one colour to the next: a pair of cache lines
+
+// They fill half a page.
+std::size_t colours() noexcept {
+    return page_size() / 2 / shift;
+}
+
+std::size_t odd_pages(std::size_t bytes) noexcept {
+    return bytes / page_size() % 2 != 0 ? bytes : bytes + page_size();
+}
 
 } // namespace
 
 // One page more than asked for is what the colours take from.
-arenas::arenas(std::size_t size) : size_{whole_pages(size) + page_size()}, slot_{page_size() + size_} {}
+arenas::arenas(std::size_t size) : size_{whole_pages(size) + page_size()}, slot_{odd_pages(page_size() + size_)} {}
 
 arenas::~arenas() {
     for (const arena& a : arenas_) unmap(a.lowest, a.slots * slot_);
@@ -88,8 +96,8 @@ void arenas::grow() {
 
 // Neighbours get different colours, and so do the tenants of neighbouring arenas.
 stack arenas::stack_in(std::byte* slot) const noexcept {
-    const std::size_t colour = reinterpret_cast<std::uintptr_t>(slot) / slot_ % colours * shift;
-    return {size_ - colour, slot + slot_ - colour};
+    const std::size_t colour = reinterpret_cast<std::uintptr_t>(slot) / slot_ % colours() * shift;
+    return {size_ - colour, slot + page_size() + size_ - colour};
 }
 
 std::byte* arenas::slot_of(const stack& s) const noexcept {

@@ -160,15 +160,6 @@ std::size_t page_size() noexcept {
     return size;
 }
 
-std::size_t default_stack_size() noexcept {
-#if WEFT_ASAN
-    constexpr std::size_t all = std::size_t{224} * 1024;
-#else
-    constexpr std::size_t all = std::size_t{112} * 1024;
-#endif
-    return page_size() < 65536 ? all - 2 * page_size() : std::size_t{128} * 1024;
-}
-
 guard_method guards() noexcept {
     answer installs = probed.load(std::memory_order_relaxed);
     if (installs == answer::none) {

@@ -52,5 +52,6 @@
 #define WEFT_BLOCK_SP    0x18
 
 // A thread's state, see thread_state.S; checked in fiber.cpp.
-#define WEFT_THREAD_STATE_SIZE 40
+#define WEFT_THREAD_STATE_SIZE 48
 #define WEFT_THREAD_STATE_NOT_IN_USE 1
+#define WEFT_THREAD_STATE_ASK -1 /* idle_limit: ask_library */

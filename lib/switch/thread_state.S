@@ -49,6 +49,7 @@ SYMBOL(WEFT_THREAD_STATE):
     .quad   0                                       // context
     .quad   0                                       // number
     .quad   WEFT_THREAD_STATE_NOT_IN_USE            // idle
+    .quad   WEFT_THREAD_STATE_ASK                   // idle_limit
     .hidden SYMBOL(weft_exceptions_not_asked_for)   // in fiber.cpp
 
 #    if defined(__x86_64__)

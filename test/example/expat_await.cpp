@@ -13,11 +13,12 @@
 // around expat's frames, where none may pass.
 
 #include "shared/blocking.hpp"
-#include "shared/exception_detour.hpp"
 #include "shared/loopback.hpp"
 #include "shared/socket_stream.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/exception_detour.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -86,7 +87,7 @@ private:
 
     std::iostream& price_list_;
     int total_ = 0;
-    example::exception_detour detour_;
+    weft::exception_detour detour_;
     std::unique_ptr<XML_ParserStruct, decltype([](XML_Parser p) { XML_ParserFree(p); })> parser_;
 };
 
@@ -154,6 +155,7 @@ void read(const std::array<std::string, 2>& orders) {
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     read({"<order>\n<item name='bolt' count='2'/>\n<item name='nut' count='10'/>\n</order>\n",
           "<order>\n<item name='washer' count='7'/>\n<item name='bolt' count='1'/>\n</order>\n"});
     read({"<order>\n<item name='left-handed screwdriver' count='1'/>\n</order>\n",

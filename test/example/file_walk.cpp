@@ -15,11 +15,11 @@
 // of their own read and write that are not inlined.)
 
 #include "shared/blocking.hpp"
-#include "shared/exception_detour.hpp"
 #include "shared/loopback.hpp"
 #include "shared/socket_stream.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/exception_detour.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -85,7 +85,7 @@ private:
 
     static inline walk* current = nullptr;
     std::iostream& server_;
-    example::exception_detour detour_;
+    weft::exception_detour detour_;
     std::set<std::string> found_;
 };
 

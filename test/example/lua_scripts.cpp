@@ -15,10 +15,11 @@
 // returned.
 
 #include "shared/blocking.hpp"
-#include "shared/exception_detour.hpp"
 #include "shared/loopback.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/exception_detour.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -113,7 +114,7 @@ private:
     }
 
     std::function<void()> wait_;
-    example::exception_detour detour_;
+    weft::exception_detour detour_;
     std::unique_ptr<lua_State, decltype([](lua_State* s) { close(s); })> state_;
 };
 
@@ -136,6 +137,7 @@ asio::awaitable<void> run(asio::io_context& context, int number, std::string& re
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     std::vector<std::string> results(1000);
     {
         asio::io_context context{1};

@@ -14,10 +14,11 @@
 // why one of them failed, its own SSL object says.
 
 #include "shared/blocking.hpp"
-#include "shared/exception_detour.hpp"
 #include "shared/loopback.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/exception_detour.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -133,7 +134,7 @@ private:
     }
 
     tcp::socket socket_;
-    example::exception_detour detour_;
+    weft::exception_detour detour_;
     owned<SSL, SSL_free> ssl_;
 };
 
@@ -208,6 +209,7 @@ tls_context client_context() {
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     const identity loom;
     const tls_context server = server_context(loom), client = client_context(), stranger = client_context();
     X509_STORE_add_cert(SSL_CTX_get_cert_store(client.get()), loom.certificate.get());

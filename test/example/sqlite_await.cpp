@@ -15,11 +15,12 @@
 // a thread must not hold a mutex across a wait.
 
 #include "shared/blocking.hpp"
-#include "shared/exception_detour.hpp"
 #include "shared/loopback.hpp"
 #include "shared/socket_stream.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/exception_detour.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -106,7 +107,7 @@ private:
 
     std::iostream& service_;
     std::function<void()> pause_;
-    example::exception_detour detour_;
+    weft::exception_detour detour_;
     std::unique_ptr<sqlite3, decltype([](sqlite3* s) { close(s); })> connection_;
 };
 
@@ -237,6 +238,7 @@ void abandoned() {
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     two_selects();
     two_writers();
     abandoned();

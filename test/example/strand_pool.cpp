@@ -15,6 +15,7 @@
 #include "shared/blocking.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -120,6 +121,7 @@ std::vector<int> balances_by_threads() {
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     const std::vector<int> balances = balances_by_bodies();
     std::cout << "balances:";
     for (const int balance : balances) std::cout << ' ' << balance;

@@ -16,6 +16,7 @@
 #include "shared/socket_stream.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -142,6 +143,7 @@ std::pair<tcp::socket, tcp::socket> narrow_sockets(asio::io_context& context) {
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     const std::string text = long_text();
     std::string received;
     asio::io_context context{1};

@@ -25,6 +25,7 @@ need_native() {
     need_header sqlite3.h libsqlite3-dev
     need_header lua5.4/lua.hpp liblua5.4-dev
     need_header zstd.h libzstd-dev
+    want_libraries
     need_program doxygen doxygen
     want_qcoro
     want_linkers
@@ -134,6 +135,10 @@ need_header() { # header, package
     has_header "$1" || missing+=("$2")
 }
 
+want_header() { # header, package; something is left out where apt has not got it
+    has_header "$1" || ! has_apt || [[ -z $(apt-cache show "$2" 2>/dev/null) ]] || missing+=("$2")
+}
+
 need_clang() {
     [[ -z $(find_clang) ]] || return 0
     if [[ ${WEFT_CLANGXX-} =~ ^clang\+\+-([0-9]+)$ ]]; then # asked for by name, not by path
@@ -148,6 +153,13 @@ need_clang() {
 want_qcoro() {
     has_library libQCoro6Core.so || ! has_apt || [[ -z $(apt-cache show qcoro-qt6-dev 2>/dev/null) ]] ||
         missing+=(qcoro-qt6-dev)
+}
+
+# What the example stack_need measures and unit.exception_detour calls, as far as apt has it.
+want_libraries() {
+    want_header png.h libpng-dev
+    want_header zlib.h zlib1g-dev
+    want_header bzlib.h libbz2-dev
 }
 
 # Tests link with each linker that is there.

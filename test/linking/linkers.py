@@ -18,7 +18,8 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = ROOT / "test/linking"
-COPIES = 512  # of 40 bytes: at every multiple of 8 below 4096, as 5 and 512 have no common divisor
+COPIES = 512  # of 48 bytes: half of them at every multiple of 16 below 4096, as 3 and 256 have no common divisor, and half
+# of them, behind a word of their own, at every other multiple of 8
 NAMES = ("weft_thread_state", "weft_this_thread", "by_address", "asked", "at_rest", "set_asked")
 
 CHECKS = """
@@ -140,11 +141,12 @@ class Linking:
         macros, _, body = state.read_text().partition('.section .tdata, "awT", %progbits')
         body = '.section .tdata, "awT", %progbits' + body
         once = re.sub(r'\n[^\n]*"error: weft [^\n]*\n__morestack:\n', "\n", reach.read_text())  # it refuses split stacks
-        copies = "\n".join(copied(once + body, number) for number in range(COPIES))
+        word = '.section .tdata, "awT", %progbits\n.quad 0\n'
+        copies = "\n".join((word if number == COPIES // 2 else "") + copied(once + body, number) for number in range(COPIES))
         assembly.write_text(f"{macros}\n{copies}\n.section .rodata\n.globl weft_exceptions_not_asked_for\n"
                             "weft_exceptions_not_asked_for: .fill 128, 1, 1\n")
         declarations = "".join(
-            f"extern _Thread_local char weft_thread_state_{n}[40]; static char* of_compiler_{n}(void) "
+            f"extern _Thread_local char weft_thread_state_{n}[48]; static char* of_compiler_{n}(void) "
             f"{{ return weft_thread_state_{n}; }} void *weft_this_thread_{n}(void), *by_address_{n}(void), *asked_{n}(void), "
             f"*at_rest_{n}(void); void set_asked_{n}(void*);\n" for n in range(COPIES))
         table = ",\n".join("{of_compiler_%d, weft_this_thread_%d, by_address_%d, asked_%d, at_rest_%d, set_asked_%d}"

@@ -6,7 +6,10 @@
 #include "recorded_stacks.hpp"
 
 #include <weft/fiber.hpp>
+#include <weft/generator.hpp>
 #include <weft/stack.hpp>
+#include <weft/stackful.hpp>
+#include <weft/task.hpp>
 
 #include <boost/context/fixedsize_stack.hpp>
 #include <boost/context/pooled_fixedsize_stack.hpp>
@@ -18,6 +21,7 @@
 #include <atomic>
 #include <barrier>
 #include <cerrno>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -186,7 +190,12 @@ BOOST_AUTO_TEST_SUITE(sizes)
 
 BOOST_AUTO_TEST_CASE(pages_and_defaults) {
     BOOST_TEST(weft::page_size() == static_cast<std::size_t>(::sysconf(_SC_PAGESIZE)));
-    if (weft::page_size() < 65536) BOOST_TEST(weft::default_stack_size() + 2 * weft::page_size() == (WEFT_ASAN ? 2 : 1) * 112u * 1024);
+    const std::size_t kib = std::size_t{1024} * (WEFT_ASAN ? 2 : 1);
+    if (sizeof(void*) < 8)
+        BOOST_TEST(weft::default_stack_size() + 2 * weft::page_size() == 112 * kib);
+    else if (weft::page_size() < 65536)
+        BOOST_TEST(weft::default_stack_size() + 3 * weft::page_size() == 512 * kib);
+    if (sizeof(void*) == 8) BOOST_TEST(weft::default_stack_size() >= 448 * kib); // SQLite and Lua, with some room
     const guarded_stack g;
     const stack s = g.allocate();
     BOOST_TEST(s.size == weft::default_stack_size());
@@ -980,6 +989,46 @@ BOOST_AUTO_TEST_CASE(tops_are_spread_over_the_cache) {
     for (const auto& [place, count] : tenants) BOOST_TEST(count <= 20);
 }
 
+// And their pages in different sets of the caches of translations, whatever size is asked for: no two of those that lie in
+// one mapping are as far apart as a power of two of pages.
+BOOST_AUTO_TEST_CASE(tops_are_spread_over_the_translations) {
+    const std::size_t page = weft::page_size();
+    for (std::size_t pages = 1; pages <= 256; pages += pages < 16 ? 1 : 15) {
+        stack_pool pool{std::max(pages * page, weft::minimum_stack_size)};
+        std::vector<stack> stacks;
+        std::vector<std::size_t> tops; // in pages
+        for (int n = 0; n < 100; ++n) {
+            stacks.push_back(pool.allocate());
+            tops.push_back((reinterpret_cast<std::uintptr_t>(stacks.back().sp) - 1) / page);
+        }
+        std::sort(tops.begin(), tops.end());
+        std::size_t nearest = tops.back();
+        for (std::size_t n = 1; n < tops.size(); ++n) nearest = std::min(nearest, tops[n] - tops[n - 1]);
+        BOOST_TEST_CONTEXT(pages << " pages") {
+            BOOST_TEST(nearest % 2 == 1u);
+            BOOST_TEST(nearest <= pages + 3);
+        }
+        for (const stack& s : stacks) pool.deallocate(s);
+    }
+}
+
+// Four stacks of the default size take one page of the page tables' lowest level.
+BOOST_AUTO_TEST_CASE(four_stacks_share_two_mib) {
+    if (WEFT_ASAN || sizeof(void*) < 8 || weft::page_size() >= 65536) return;
+    stack_pool pool;
+    std::vector<std::uintptr_t> tops;
+    std::vector<stack> stacks;
+    for (int n = 0; n < 64; ++n) {
+        stacks.push_back(pool.allocate());
+        tops.push_back(reinterpret_cast<std::uintptr_t>(stacks.back().sp));
+    }
+    std::sort(tops.begin(), tops.end());
+    std::uintptr_t nearest = tops.back();
+    for (std::size_t n = 4; n < tops.size(); ++n) nearest = std::min(nearest, tops[n] - tops[n - 4]);
+    BOOST_TEST(nearest <= 2u * 1024 * 1024);
+    for (const stack& s : stacks) pool.deallocate(s);
+}
+
 #if defined(__linux__) && !WEFT_ASAN && !WEFT_TSAN // which map memory of their own meanwhile
 std::size_t mappings_of_this_process() {
     std::ifstream file{"/proc/self/maps"};
@@ -1138,6 +1187,290 @@ BOOST_AUTO_TEST_CASE(the_process_wide_pool_outlives_static_storage) {
     BOOST_REQUIRE(number != std::string::npos);
     const std::string idle = std::to_string(std::stoul(end.said.substr(number)));
     BOOST_TEST(end.said == idle + " before; unwound; the pool keeps " + idle + " stacks", end);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+// ---------------------------------------------------------------------------------------------------------------------
+BOOST_AUTO_TEST_SUITE(sizes_of_the_process)
+
+constexpr std::size_t kib = 1024;
+
+std::size_t stack_of(const weft::fiber& f) {
+    const weft::detail::fiber_record& record = weft::detail::fiber_access::record(f);
+    return record.details->operations->memory(record).size;
+}
+
+// Of a pool that was asked for `size`.
+bool is_of(std::size_t stack_size, std::size_t size) {
+    return stack_size >= size && stack_size <= size + weft::page_size();
+}
+
+// On this thread: through the fiber at hand, those behind it, the stacks behind these, and the pool.
+bool fibers_have(std::size_t size) {
+    std::vector<weft::fiber> fibers(60);
+    for (weft::fiber& f : fibers) {
+        f = weft::fiber{[] {}};
+        if (!is_of(stack_of(f), size)) return false;
+    }
+    for (weft::fiber& f : fibers) f.resume();
+    return is_of(stack_pool::process().allocate().size, size);
+}
+
+BOOST_AUTO_TEST_CASE(all_stacks_that_are_taken_after_a_change_have_the_new_size) {
+    const auto end = in_child([] {
+        const std::size_t built_in = weft::default_stack_size();
+        if (!fibers_have(built_in)) return 1;
+        weft::fiber across{[](weft::fiber_ref self) { self.suspend(); }};
+        across.resume();
+        stack_pool& before = stack_pool::process();
+        for (const std::size_t size : {64 * kib, 1024 * kib, 64 * kib, built_in}) {
+            stack_pool& old = stack_pool::process();
+            weft::set_default_stack_size(size);
+            if (old.idle() != 0) return 7;
+            if (weft::default_stack_size() != size) return 2;
+            if (!fibers_have(size) || !fibers_have(size)) return 3;
+            if (guarded_stack{}.allocate().size != size) return 4;
+        }
+        if (&before != &stack_pool::process()) return 5;
+        return is_of(stack_of(across), built_in) ? 0 : 6;
+    });
+    BOOST_TEST(end.code == 0, end);
+}
+
+// Fibers that end after the change are not made into new ones, whichever way they end, and their stacks go home.
+BOOST_AUTO_TEST_CASE(what_ends_after_a_change_is_not_used_again) {
+    const auto end = in_child([] {
+        stack_pool& before = stack_pool::process();
+        std::vector<weft::fiber> fibers(60);
+        for (weft::fiber& f : fibers) f = weft::fiber{[] {}};
+        weft::set_default_stack_size(64 * kib);
+        for (std::size_t n = 0; n < fibers.size(); ++n) {
+            if (n % 2) fibers[n].resume();
+            fibers[n] = {};
+            weft::fiber next{[] {}};
+            if (!is_of(stack_of(next), 64 * kib)) return 1;
+            next.resume();
+        }
+        if (!fibers_have(64 * kib)) return 2;
+        before.trim();
+        if (before.idle() != 0) return 3;
+        stack_pool::process().trim();
+        return stack_pool::process().idle() == 0 ? 0 : 4;
+    });
+    BOOST_TEST(end.code == 0, end);
+}
+
+// Other threads keep fibers and stacks that the one which changes the default does not see.
+BOOST_AUTO_TEST_CASE(threads_that_keep_stacks_learn_of_a_change) {
+    const auto end = in_child([] {
+        std::atomic<int> wrong = 0;
+        std::array<std::size_t, 4> sizes{64 * kib, 128 * kib, 96 * kib, 64 * kib};
+        std::barrier turn{4};
+        std::vector<std::thread> threads;
+        for (int t = 0; t < 3; ++t)
+            threads.emplace_back([&] {
+                wrong += !fibers_have(weft::default_stack_size());
+                for (const std::size_t size : sizes) {
+                    {
+                        weft::fiber at_hand{[] {}};
+                        at_hand.resume();
+                    }
+                    weft::fiber across{[] {}};
+                    across.resume();
+                    turn.arrive_and_wait();
+                    turn.arrive_and_wait(); // changed
+                    across = {};
+                    wrong += !is_of(stack_of(weft::fiber{[] {}}), size);
+                    wrong += !fibers_have(size);
+                }
+            });
+        for (const std::size_t size : sizes) {
+            turn.arrive_and_wait();
+            weft::set_default_stack_size(size);
+            turn.arrive_and_wait();
+        }
+        for (std::thread& t : threads) t.join();
+        std::thread{[&] { wrong += !fibers_have(sizes.back()); }}.join(); // one that was not there yet
+        return wrong.load();
+    });
+    BOOST_TEST(end.code == 0, end);
+}
+
+// A thread that begins to keep fibers after the change, with some of the size of before.
+BOOST_AUTO_TEST_CASE(a_thread_that_comes_later_ends_fibers_of_before) {
+    const auto end = in_child([] {
+        std::vector<weft::fiber> fibers(10);
+        for (weft::fiber& f : fibers) {
+            f = weft::fiber{[] {}};
+            f.resume();
+        }
+        weft::set_default_stack_size(64 * kib);
+        bool right = true;
+        std::thread{[&] {
+            for (weft::fiber& f : fibers) {
+                f = {};
+                right &= is_of(stack_of(weft::fiber{[] {}}), 64 * kib);
+            }
+            right &= fibers_have(64 * kib);
+        }}.join();
+        return right ? 0 : 1;
+    });
+    BOOST_TEST(end.code == 0, end);
+}
+
+#if !WEFT_TSAN // which does not follow threads into a child
+BOOST_AUTO_TEST_CASE(changes_while_others_make_and_end_fibers_and_fork) {
+    const auto end = in_child([] {
+        weft::set_default_stack_size(64 * kib);
+        std::atomic<bool> stop = false;
+        std::atomic<int> wrong = 0;
+        std::vector<std::thread> threads;
+        for (int t = 0; t < 3; ++t)
+            threads.emplace_back([&, t] {
+                while (!stop) {
+                    std::array<weft::fiber, 20> fibers;
+                    for (weft::fiber& f : fibers) {
+                        f = weft::fiber{[] {}};
+                        wrong += !is_of(stack_of(f), 64 * kib) && !is_of(stack_of(f), 96 * kib);
+                    }
+                    for (weft::fiber& f : fibers) f.resume();
+                    if (t == 0) std::thread{[] { weft::fiber{[] {}}.resume(); }}.join();
+                }
+            });
+        threads.emplace_back([&] {
+            for (bool larger = false; !stop; larger = !larger)
+                weft::set_default_stack_size(larger ? 96 * kib : 64 * kib);
+        });
+        int bad = 0;
+        const int forks = WEFT_ASAN ? 0 : 50; // in a child LeakSanitizer's mutex may be held for ever
+        for (int n = 0; n < forks; ++n) {
+            weft::fiber{[] {}}.resume();
+            const pid_t child = ::fork();
+            if (child == 0) {
+                ::alarm(20);
+                weft::set_default_stack_size(256 * kib);
+                ::_exit(fibers_have(256 * kib) ? 0 : 1);
+            }
+            int status = -1;
+            bad += child == -1 || ::waitpid(child, &status, 0) != child || status != 0;
+            if (status != 0) std::fprintf(stderr, "a child ended with %d; ", status);
+        }
+        if (forks == 0) std::this_thread::sleep_for(std::chrono::milliseconds{200});
+        stop = true;
+        for (std::thread& t : threads) t.join();
+        if (bad != 0) return 1;
+        if (wrong != 0) return 3;
+        weft::set_default_stack_size(128 * kib);
+        return fibers_have(128 * kib) ? 0 : 2;
+    });
+    BOOST_TEST(end.code == 0, end);
+}
+#endif
+
+BOOST_AUTO_TEST_CASE(a_size_that_is_refused_changes_nothing) {
+    const std::size_t before = weft::default_stack_size();
+    constexpr auto all = std::numeric_limits<std::size_t>::max();
+    for (const std::size_t wanted :
+         {std::size_t{0}, weft::minimum_stack_size - 1, all, all / 2 - weft::page_size(), all / 2 - all / 32}) {
+        for (const std::string& said :
+             {refusal([=] { weft::set_default_stack_size(wanted); }), refusal([=] { stack_pool::process(wanted); })}) {
+            BOOST_TEST(said.starts_with("weft: "));
+        }
+        if (wanted) {
+            const std::string said = refusal([=] { weft::fiber{weft::fiber_options{.stack_size = wanted}, [] {}}; });
+            BOOST_TEST(said.starts_with("weft: "));
+        }
+    }
+    BOOST_TEST(weft::default_stack_size() == before);
+}
+
+// However many sizes are asked for, at most four pools between a power of two and the next are made.
+BOOST_AUTO_TEST_CASE(sizes_are_rounded_up_to_a_few) {
+    const std::size_t page = weft::page_size();
+    std::map<const stack_pool*, std::size_t> pools; // largest size that was asked of each
+    for (std::size_t wanted = 64 * kib + 1; wanted <= 1024 * kib; wanted += 509) {
+        stack_pool& pool = stack_pool::process(wanted);
+        std::size_t& largest = pools[&pool];
+        if (largest == 0) {
+            const stack s = pool.allocate();
+            BOOST_TEST(s.size >= wanted);
+            BOOST_TEST(s.size <= wanted + std::max(wanted / 4, page) + 2 * page);
+            pool.deallocate(s);
+        }
+        largest = wanted;
+    }
+    BOOST_TEST(pools.size() <= 16u + 1); // the built-in size is one of its own
+    for (const std::size_t exact : {64 * kib, 80 * kib, 96 * kib, 112 * kib, 128 * kib, 512 * kib, 2048 * kib}) {
+        if (exact / 4 % page != 0) continue;
+        stack_pool& pool = stack_pool::process(exact);
+        const stack s = pool.allocate();
+        BOOST_TEST(is_of(s.size, exact));
+        pool.deallocate(s);
+    }
+    BOOST_TEST(&stack_pool::process(weft::default_stack_size()) == &stack_pool::process());
+}
+
+BOOST_AUTO_TEST_CASE(a_fiber_may_name_the_size_of_its_stack) {
+    stack_pool& pool = stack_pool::process(1024 * kib);
+    pool.trim();
+    {
+        weft::fiber f{weft::fiber_options{.name = "large", .stack_size = 1024 * kib},
+                      [](weft::fiber_ref self) { self.suspend(); }};
+        BOOST_TEST(is_of(stack_of(f), 1024 * kib));
+        BOOST_TEST(f.name() == std::string{"large"});
+        f.resume();
+        BOOST_TEST(is_of(stack_of(weft::fiber{[] {}}), weft::default_stack_size()));
+        BOOST_TEST(pool.idle() == 0u);
+    }
+    BOOST_TEST(pool.idle() == 1u);
+    {
+        const weft::fiber again{weft::fiber_options{.stack_size = 1000 * kib}, [] {}};
+        BOOST_TEST(pool.idle() == 0u);
+    }
+    const weft::fiber unnamed{weft::fiber_options{.stack_size = 0}, [] {}};
+    BOOST_TEST(is_of(stack_of(unnamed), weft::default_stack_size()));
+    std::thread{[&] { pool.trim(); }}.join();
+    BOOST_TEST(pool.idle() == 0u);
+}
+
+BOOST_AUTO_TEST_CASE(so_may_the_bodies_of_generators_and_coroutines) {
+    stack_pool& pool = stack_pool::process(768 * kib);
+    std::vector<std::size_t> sizes;
+    const auto look = [&] {
+        const weft::detail::fiber_record& record = weft::detail::fiber_access::record(weft::this_fiber::get());
+        sizes.push_back(record.details->operations->memory(record).size);
+    };
+    constexpr weft::fiber_options large{.stack_size = 768 * kib};
+    for (int v : weft::generator<int>{large, [&](auto& out) {
+                                          look();
+                                          out.yield(1);
+                                      }})
+        BOOST_TEST(v == 1);
+    weft::sync_wait(weft::stackful<weft::task<void>>(large, [&](auto&) { look(); }));
+    const auto unnamed = [&]() -> weft::task<void> { return weft::stackful(large, [&](auto&) { look(); }); };
+    weft::sync_wait(unnamed());
+    BOOST_TEST(sizes.size() == 3u);
+    for (const std::size_t size : sizes) BOOST_TEST(is_of(size, 768 * kib));
+    BOOST_TEST(pool.idle() == 1u);
+}
+
+// The allocator decides on the size of what it hands out.
+BOOST_AUTO_TEST_CASE(a_size_beside_an_allocator_is_refused) {
+    weft_test::recorded_stacks stacks{64 * kib};
+    const weft::fiber_options large{.stack_size = 1024 * kib};
+    const std::string said = refusal([&] { weft::fiber{std::allocator_arg, stacks.get(), large, [] {}}; });
+    BOOST_TEST(said.starts_with("weft: "));
+    BOOST_TEST(contains(said, "stack_size"));
+    BOOST_TEST(contains(refusal([&] {
+                            weft::sync_wait(weft::stackful<weft::task<void>>(std::allocator_arg, stacks.get(), large,
+                                                                             [](auto&) {}));
+                        }),
+                        "stack_size"));
+    BOOST_TEST(stacks.out() == 0u);
+    const weft::fiber_options none{.name = "none"};
+    const weft::fiber f{std::allocator_arg, stacks.get(), none, [] {}};
+    BOOST_TEST(stack_of(f) == 64 * kib);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

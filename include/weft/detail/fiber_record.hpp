@@ -78,6 +78,8 @@ struct alignas(64) fiber_record {
 
 /// The rest of a fiber; lies at the top of its stack.
 struct alignas(64) fiber_details {
+    WEFT_TAGGED fiber_details() noexcept {} // settings decide on what is in it
+
     const fiber_operations* operations = nullptr; // of its body, or of the last that it had
     fiber_record* inner = nullptr; // the fiber this one has resumed and that has not come back, if any
     fiber_record* outer = nullptr; // the fiber that resumed this one, if one did, until it comes back

@@ -16,8 +16,10 @@ WEFT_API fiber_record& take_another_idle_fiber();
 /// destroy() of a fiber that has not ended or is not to be kept as it is, or where another one is at hand.
 WEFT_API void destroy_with_care(fiber_record& fiber) noexcept;
 
-/// Is a fiber at hand?
-inline bool at_hand(const thread_state& thread) noexcept { return thread.idle > not_in_use; }
+/// Is a fiber at hand that may be taken without a question? The limit is written by other threads, see
+/// lib/stack/process_pools.h, and read plainly, so that it is an operand of the comparison: a thread that has learnt of
+/// another default size has learnt of the limit, too.
+inline bool at_hand(const thread_state& thread) noexcept { return thread.idle > thread.idle_limit; }
 
 /// A fiber without a body that lies in an idle_fiber_frame: one that the thread has kept, or a new one.
 /// \throws stack_exhausted
