@@ -43,10 +43,12 @@
 
 // The reference that a function returns is what an awaiter gave, as with co_await: GCC (-Wdangling-reference) takes a
 // temporary argument for a sign that it refers to that. The attribute is known since GCC 14.
-#if __has_cpp_attribute(gnu::no_dangling)
-#    define WEFT_NO_DANGLING [[gnu::no_dangling]]
-#else
-#    define WEFT_NO_DANGLING
+#if defined(__cplusplus) // this file is included by assembly, too
+#    if __has_cpp_attribute(gnu::no_dangling)
+#        define WEFT_NO_DANGLING [[gnu::no_dangling]]
+#    else
+#        define WEFT_NO_DANGLING
+#    endif
 #endif
 
 #if defined(__SANITIZE_ADDRESS__) || WEFT_HAS_FEATURE(address_sanitizer)
