@@ -37,6 +37,10 @@
 ///         return 1;
 ///     }
 ///
+/// What the library's own programs may handle (Lua's scripts, by pcall) is caught inside run() and told them as such. And
+/// what they can catch, they can catch for ever: once something is kept, each run() fails at once, so where nothing else
+/// ends such a loop, let the library look at failed() now and then (test/example/lua_scripts.cpp: lua_sethook).
+///
 /// Callbacks that are given no pointer, as those of qsort and nftw, find their state in a thread_local pointer: set
 /// before the C function is called, read first of all in the callback, and set anew behind whatever that waits for, as
 /// another body may have run on the thread meanwhile, and this one may be on another thread. Compilers keep the address

@@ -12,7 +12,7 @@
 // The lines that matter: price(). Lua's errors leave functions by longjmp, which destroys nothing; and its frames are
 // C's, where no exception may pass. So what C++ does there stands in a function of its own, ask(), that throws
 // nothing, and luaL_error is called where nothing waits to be destroyed; run() rethrows what was thrown when Lua has
-// returned.
+// returned. A script may catch the error by pcall and call price() again, for ever: give_up() ends it.
 
 #include "shared/blocking.hpp"
 #include "shared/loopback.hpp"
@@ -44,7 +44,7 @@ namespace {
 
 namespace asio = boost::asio;
 
-constexpr std::string_view source = R"(
+constexpr std::string_view shopping = R"(
     local number = ...
     local items = coroutine.wrap(function ()
         for _, item in ipairs {"bolt", "nut", "kiwi", "washer"} do
@@ -62,6 +62,13 @@ constexpr std::string_view source = R"(
     return table.concat(names, " ") .. ": " .. sum
 )";
 
+/// A script that takes no error for an answer.
+constexpr std::string_view stubborn = R"(
+    while true do
+        pcall(coroutine.wrap(function () while true do pcall(price, "bolt") end end))
+    end
+)";
+
 int open_states = 0;
 
 /// A Lua state whose scripts know the function price(item). `wait` takes as long as an answer does.
@@ -71,13 +78,13 @@ public:
         if (!state_) throw std::bad_alloc{};
         ++open_states;
         luaL_openlibs(state_.get());
-        lua_pushlightuserdata(state_.get(), this);
-        lua_pushcclosure(state_.get(), &price, 1);
-        lua_setglobal(state_.get(), "price");
+        *static_cast<script**>(lua_getextraspace(state_.get())) = this; // its coroutines get this
+        lua_sethook(state_.get(), &give_up, LUA_MASKCOUNT, 1000);       // and that, too
+        lua_register(state_.get(), "price", &price);
     }
 
     /// What the script returns, or the message of its error.
-    std::string run(int number) {
+    std::string run(std::string_view source, int number) {
         lua_State* const state = state_.get();
         lua_settop(state, 0);
         if (luaL_loadbuffer(state, source.data(), source.size(), "=script") == LUA_OK) {
@@ -89,11 +96,12 @@ public:
     }
 
 private:
+    static script& of(lua_State* state) { return **static_cast<script**>(lua_getextraspace(state)); }
+
     /// Called by Lua, left by longjmp if the script's argument is none, or there is no answer.
     static int price(lua_State* state) {
         const char* const item = luaL_checkstring(state, 1);
-        auto& self = *static_cast<script*>(lua_touserdata(state, lua_upvalueindex(1)));
-        const int answer = self.ask(item);
+        const int answer = of(state).ask(item);
         if (answer < 0) return luaL_error(state, "nobody sells %s", item);
         lua_pushinteger(state, answer);
         return 1;
@@ -106,6 +114,13 @@ private:
             answer = item == "bolt" ? 3 : item == "nut" ? 2 : item == "washer" ? 1 : -1;
         });
         return answer;
+    }
+
+    /// Called by Lua now and then; once something was thrown, at each instruction: no pcall survives that.
+    static void give_up(lua_State* state, lua_Debug*) {
+        if (!of(state).detour_.failed()) return;
+        lua_sethook(state, &give_up, LUA_MASKCOUNT, 1);
+        luaL_error(state, "given up");
     }
 
     static void close(lua_State* state) {
@@ -123,13 +138,13 @@ int most_waiting = 0;
 int finished = 0;
 
 /// To its callers an ordinary coroutine.
-asio::awaitable<void> run(asio::io_context& context, int number, std::string& result) {
-    return weft::stackful([&context, number, &result](auto&) {
+asio::awaitable<void> run(asio::io_context& context, std::string_view source, int number, std::string& result) {
+    return weft::stackful([&context, source, number, &result](auto&) {
         result = script{[&] {
             most_waiting = std::max(most_waiting, ++waiting);
             asio::post(context, weft::use_fiber);
             --waiting;
-        }}.run(number);
+        }}.run(source, number);
         ++finished;
     });
 }
@@ -141,12 +156,12 @@ int main() {
     std::vector<std::string> results(1000);
     {
         asio::io_context context{1};
-        for (int i = 0; i < 1000; ++i) example::start(context, run(context, i, results[i]));
+        for (int i = 0; i < 1000; ++i) example::start(context, run(context, shopping, i, results[i]));
         context.run();
     }
     const auto in_a_thread = example::in_thread([] {
         std::vector<std::string> expected;
-        for (int i = 0; i < 1000; ++i) expected.push_back(script{[] { std::this_thread::yield(); }}.run(i));
+        for (int i = 0; i < 1000; ++i) expected.push_back(script{[] { std::this_thread::yield(); }}.run(shopping, i));
         return expected;
     });
     std::cout << results[6] << '\n' << results[7] << "\nscripts that waited for a price at once: " << most_waiting
@@ -154,7 +169,7 @@ int main() {
 
     {
         asio::io_context context{1};
-        for (int i = 0; i < 10; ++i) example::start(context, run(context, i, results[i]));
+        for (int i = 0; i < 10; ++i) example::start(context, run(context, i % 2 ? stubborn : shopping, i, results[i]));
         for (int i = 0; i < 15; ++i) context.run_one();
         std::cout << "states open in the middle: " << open_states << '\n';
     }
