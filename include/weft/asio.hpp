@@ -15,7 +15,8 @@
 /// Include it wherever a boost::asio::awaitable gets a stackful body that uses weft::await: it teaches weft how such a
 /// coroutine waits for operations of others. Its context has work meanwhile, and the body goes on on the awaitable's
 /// executor; then the thread that completed the operation has left the context. If the context is destroyed before, the
-/// body is unwound, and the operation may still complete, which does nothing. (One that never does keeps 128 bytes.)
+/// body is unwound, and the operation may still complete, which does nothing, unless it is one of Asio's that a coroutine
+/// of another type waits for (see use_fiber_t). One that never completes keeps 128 bytes.
 /// Asio's cancellation of an awaitable reaches what its body awaits, and who that awaits: lib/doc/cancellation.md.
 
 #include <weft/detail/use_fiber.hpp>

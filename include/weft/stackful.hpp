@@ -29,6 +29,10 @@
 /// exceptions as R does, and it resumes wherever the awaited operation resumes it. The stack is taken when R begins to
 /// run. Destroying R's coroutine unwinds a suspended body first (weft::forced_unwind), on its own stack.
 ///
+/// The function that returns weft::stackful(…) is no coroutine itself: its parameters end when it returns, before the body
+/// begins. What the body needs of them it captures by value, as in [text = std::move(text)], or gets as an argument:
+/// weft::stackful<R, std::string>(fn, std::move(text)). Only what outlives the coroutine is captured by reference.
+///
 /// Next: weft/await.hpp, to await without `co`; weft/task.hpp, a coroutine type if you have none.
 namespace weft {
 

@@ -138,7 +138,12 @@ struct task_sender;
 } // namespace detail
 
 /// A coroutine that begins when it is awaited, and gives its result to the one that awaits it, once. Runs on whatever
-/// thread resumes it. Owns the coroutine: destroying a task that is suspended destroys what it has done so far.
+/// thread resumes it. Owns the coroutine: destroying a task that is suspended destroys what it has done so far, which must
+/// not be waiting for an operation of Asio (lib/doc/cancellation.md).
+///
+/// Stackful bodies of any type await it by weft::await(task), other tasks and most coroutine types by co_await. What only
+/// coroutines of another library can await, an asio::awaitable for one, a task awaits by asio::co_spawn(executor,
+/// std::move(awaitable), weft::use_fiber) in a stackful body of its own.
 template <class T>
 class [[nodiscard]] task {
 public:
@@ -167,6 +172,15 @@ public:
     auto operator co_await() const noexcept {
         assert(handle_ && !handle_.done() && "weft: a task is awaited once, and not after it was moved from");
         return awaiter{handle_};
+    }
+
+    /// Refused, by a sentence, where an asio::awaitable co_awaits a task: Asio calls what it does not know with its frame.
+    template <class Frame>
+        requires requires(Frame* frame) { frame->attach_thread(nullptr); }
+    detail::refused operator()(Frame*) const {
+        static_assert(detail::refuse<Frame>, "weft::task: an asio::awaitable cannot co_await it: give the awaitable a stackful "
+                                             "body, weft::stackful([&](auto&) { return weft::await(task); })");
+        return {};
     }
 
     /// A task is a sender, by weft/senders.hpp: it completes with its result, with its exception, or stopped.

@@ -38,6 +38,9 @@ namespace weft {
 /// the call of the executor, if one calls it (asio::dispatch). Of these every 16th in a row goes on by a post to that
 /// executor, so that a loop of them does not grow the stack; one bound by asio::bind_executor does not, and nests as
 /// with use_awaitable.
+/// \pre In the body of another coroutine type: the coroutine must not be destroyed before the operation has completed or
+/// the operation's context has been destroyed. (Cancel the operation and let the coroutine end. An asio::awaitable is owned
+/// by what it waits for, so this cannot happen to it.)
 /// \throws not_in_fiber if no stackful body is running.
 struct WEFT_TAGGED use_fiber_t {
     /// An executor for I/O objects whose operations take this token when none is given.

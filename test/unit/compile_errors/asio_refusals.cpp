@@ -4,6 +4,7 @@
 // error: weft::stackful: name the coroutine type: weft::stackful<R>(fn)
 // error: weft::stackful: name the coroutine type: weft::stackful<R>(fn)
 // error: weft::stackful: what the body returns does not convert
+// error: weft::task: an asio::awaitable cannot co_await it
 // error: weft::await: this operand is not awaitable
 // error: weft::await: an asio::awaitable is awaited once
 // error: weft::co_spawn: the body must be callable with
@@ -13,6 +14,7 @@
 // before: GNU 11, Clang 3
 
 #include <weft/asio.hpp>
+#include <weft/task.hpp>
 
 #include <boost/asio/deferred.hpp>
 #include <boost/asio/use_future.hpp>
@@ -34,6 +36,10 @@ asio::awaitable<int> body_awaits() {
 
 asio::awaitable<int> result_that_cannot_be_made() {
     return weft::stackful([](auto&) { return "text"; });
+}
+
+asio::awaitable<void> task_awaited(weft::task<void> task) {
+    co_await std::move(task);
 }
 
 bool deferred(asio::steady_timer& timer) {
