@@ -512,6 +512,12 @@ using coroutine_ref_for = coroutine_ref<detail::promise_of<R, Args...>>;
 
 /// A coroutine of type R whose body `fn(co, args...)` runs on its own stack, from the process-wide pool. Args are the
 /// parameter types of the coroutine, as its promise sees them; they live in its frame, and so does `fn`.
+///
+/// GCC 12 destroys a lambda that is a temporary of a co_await expression twice: where `fn` has captured something by value,
+/// name it first, or return the coroutine from a function.
+///
+///     auto body = [p = std::move(p)](auto& co) { … };
+///     co_await weft::stackful<R>(std::move(body)); // not co_await weft::stackful<R>([p = std::move(p)](auto& co) { … })
 /// \throws what R's promise throws when a coroutine is made, and what moving `fn` and `args` throws. A stack that
 /// cannot be had (stack_exhausted) is an exception inside the coroutine, as is whatever leaves `fn`.
 template <class R, class... Args, class Fn>

@@ -10,8 +10,8 @@ driver& find_ambient_driver() {
     const fiber_record* fiber = running_fiber(this_thread());
     if (!fiber)
         throw_or_die(not_in_fiber(
-            "weft::await, weft::use_fiber or the like is used outside of a stackful body: use it below weft::stackful; in a "
-            "coroutine without such a body, use co_await"));
+            "weft::await, weft::use_fiber or the like is used outside of a stackful body: use it below weft::stackful; "
+            "use co_await in a coroutine without such a body, which does not run on that of whoever awaits it"));
     for (; fiber; fiber = fiber->details->outer)
         if (auto* const d = static_cast<driver*>(fiber->details->driver); d && d->takes_foreign) return *d;
     throw_or_die(not_in_fiber(

@@ -3,8 +3,8 @@
 """picture.py PROGRAM [--gdb GDB]
 
 README.md shows what `weft-backtrace all` prints of the example qsort_await while its thread waits in the loop. Checks
-that it does: line by line, but for addresses, the numbers of frames and the folders of sources. In README.md a line ...
-stands for any number of frames, and ... in a line for any text."""
+that it does: line by line, but for addresses, the numbers of frames, the folders of sources and the lines of weft's own.
+In README.md a line ... stands for any number of frames, and ... in a line for any text."""
 
 import argparse
 import pathlib
@@ -38,7 +38,8 @@ def printed(gdb, program):
 def comparable(line):
     line = re.sub(r"\b0x[0-9a-f]+", "0x", line)
     line = re.sub(r"^  #\d+ +", "  # ", line)
-    return re.sub(r"\bat (\S*/)?(\S+:\d+)$", r"at \2", line)
+    line = re.sub(r"\bat (\S*/)?(\S+:\d+)$", r"at \2", line)
+    return re.sub(r"\bat fiber\.cpp:\d+$", "at fiber.cpp", line)
 
 
 def pattern(line):

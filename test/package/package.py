@@ -203,7 +203,7 @@ class Package:
             return True
         while path[0] in ("weft", "detail", "this_fiber"):
             path = path[1:]
-        return path[0] in declared and len(path) <= 2
+        return path[0] in declared and all(part in declared for part in path[1:-1]) # of a class, or one within it
 
     # Programs that use it
 

@@ -87,6 +87,7 @@ struct spawner {
 ///
 ///     weft::co_spawn(io, [](auto& co) { return parse(co); }, asio::use_future);
 ///
+/// With GCC 12 and use_awaitable name a body that captures by value first, see stackful().
 /// An object, not a function: an unqualified co_spawn with weft::use_fiber is Asio's. Its calls throw what asio::co_spawn
 /// throws, and what moving `fn` does.
 struct co_spawn_t {
