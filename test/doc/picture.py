@@ -4,7 +4,8 @@
 
 README.md shows what `weft-backtrace all` prints of the example qsort_await while its thread waits in the loop. Checks
 that it does: line by line, but for addresses, the numbers of frames, the folders of sources and the lines of weft's own.
-In README.md a line ... stands for any number of frames, and ... in a line for any text."""
+And that `info weft-fibers` names the program's own function, not Asio's. In README.md a line ... stands for any number of
+frames, and ... in a line for any text."""
 
 import argparse
 import pathlib
@@ -25,14 +26,18 @@ def shown():
 
 def printed(gdb, program):
     """Without the C library's own debug information, which not every machine has."""
-    commands = ["set debuginfod enabled off", "set width 0", "break epoll_wait", "run", f"echo {COMMAND}\\n", COMMAND]
+    commands = ["set debuginfod enabled off", "set width 0", "break epoll_wait", "run", "info weft-fibers",
+                f"echo {COMMAND}\\n", COMMAND]
     settings = ["-iex", "set auto-load safe-path /", "-iex", "set debug-file-directory /none"]
     words = [gdb, "--batch", "-nx", *settings, *(word for command in commands for word in ("-ex", command)), program]
     done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                           check=False, timeout=100)
     if done.returncode != 0 or f"{COMMAND}\n" not in done.stdout:
         sys.exit(f"gdb ended with {done.returncode}:\n{done.stdout}")
-    return done.stdout.partition(f"{COMMAND}\n")[2].splitlines()
+    listed, _, walked = done.stdout.partition(f"{COMMAND}\n")
+    if len(re.findall(r"^\d+ .*suspended in judge \(\) at \S*qsort_await.cpp:\d+$", listed, re.MULTILINE)) != 3:
+        sys.exit(f"info weft-fibers does not say that three bodies wait in judge():\n{listed}")
+    return walked.splitlines()
 
 
 def comparable(line):
