@@ -58,12 +58,3 @@ endif()
 if(TARGET zstd_pipe)
   target_include_directories(zstd_pipe SYSTEM PRIVATE "${WEFT_ZSTD_INCLUDE}")
 endif()
-
-# Debian keeps headers that differ between processors in a folder of their own: OpenSSL's, and Lua's.
-if(TARGET openssl_bio AND CMAKE_CROSSCOMPILING AND
-    EXISTS "${OPENSSL_INCLUDE_DIR}/${CMAKE_LIBRARY_ARCHITECTURE}/openssl")
-  target_include_directories(openssl_bio SYSTEM PRIVATE "${OPENSSL_INCLUDE_DIR}/${CMAKE_LIBRARY_ARCHITECTURE}")
-endif()
-if(TARGET lua_scripts AND CMAKE_CROSSCOMPILING)
-  target_include_directories(lua_scripts SYSTEM PRIVATE "${LUA_INCLUDE_DIR}/../${CMAKE_LIBRARY_ARCHITECTURE}")
-endif()

@@ -13,11 +13,6 @@ endif()
 weft_example(unpack)
 target_link_libraries(unpack PRIVATE CLI11::CLI11 LibArchive::LibArchive OpenSSL::Crypto)
 
-# Debian keeps the headers that differ between processors in a folder of their own.
-if(CMAKE_CROSSCOMPILING AND EXISTS "${OPENSSL_INCLUDE_DIR}/${CMAKE_LIBRARY_ARCHITECTURE}/openssl")
-  target_include_directories(unpack SYSTEM PRIVATE "${OPENSSL_INCLUDE_DIR}/${CMAKE_LIBRARY_ARCHITECTURE}")
-endif()
-
 # A static libarchive does not bring what it uses: add what its package was built with, as far as it is there.
 if(LibArchive_LIBRARIES MATCHES "\\.a$")
   foreach(library IN ITEMS nettle acl attr lz4 bz2 zstd xml2 icuuc icudata lzma z)
