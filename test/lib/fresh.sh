@@ -35,14 +35,16 @@ fresh_release() { # release
 }
 
 fresh_command() { # release, name, command...
-    local release=$1 name=$2 result=passed
+    local release=$1 name=$2 result=passed count
     shift 2
     if step "fresh-$release" "$name" in_fresh "$root/build/fresh/$release" "$@"; then
         passed=$((passed + 1))
     else
         failed=$((failed + 1))
-        result="FAILED, $(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$(log_file "fresh-$release-$name")" | tail -n 1)"
+        result=FAILED
     fi
+    count=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$(log_file "fresh-$release-$name")" | tail -n 1) || true
+    result+=${count:+ ($count)}
     summary+=("$(printf '%-21s %-21s %-48s %s' "$release" "$*" "$(fresh_versions "$root/build/fresh/$release")" "$result")")
 }
 
