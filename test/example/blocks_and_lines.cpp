@@ -11,6 +11,7 @@
 #include "shared/socket_stream.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/stack_overflow.hpp>
 
 #include <boost/asio/error.hpp>
 #include <boost/asio/io_context.hpp>
@@ -88,6 +89,7 @@ void lose_store(tcp::socket socket) {
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     asio::io_context context{1};
     const auto done = [](std::exception_ptr reason) {
         if (reason) std::rethrow_exception(reason);

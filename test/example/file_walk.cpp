@@ -20,6 +20,7 @@
 
 #include <weft/asio.hpp>
 #include <weft/exception_detour.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -121,6 +122,7 @@ struct folder {
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     const folder files;
     std::set<std::string> found[2];
     {
