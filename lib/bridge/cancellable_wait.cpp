@@ -14,7 +14,7 @@
 namespace weft::detail {
 
 /// One of a few parts of the table, locked, for a handful of instructions.
-class cancellable_wait::table {
+class [[gnu::visibility("hidden")]] cancellable_wait::table {
 public:
     explicit table(std::uint64_t number) noexcept : part_(all_[number % parts]) { lock(part_); }
     ~table() { unlock(part_); }
@@ -60,7 +60,7 @@ private:
 constinit std::array<cancellable_wait::table::contents, cancellable_wait::table::parts> cancellable_wait::table::all_{};
 
 /// A call into a wait, without the lock. Lies on the stack of the caller.
-class cancellable_wait::visit {
+class [[gnu::visibility("hidden")]] cancellable_wait::visit {
 public:
     /// Of the wait with this number, if it lasts and `wanted(wait)`, which is called with the lock.
     template <class Wanted>

@@ -8,7 +8,7 @@ import tempfile
 
 import readmes
 
-PROGRAM = "test/example/readme.cpp"
+PROGRAMS = ("test/example/readme.cpp", "test/example/expat_await.cpp")
 
 # The text of README.md, what is put in its place, what must be said.
 MISTAKES = [
@@ -59,7 +59,7 @@ def complaints(page):
     with tempfile.TemporaryDirectory() as name:
         root = tree(pathlib.Path(name).resolve(), page)
         checker = readmes.Checker(root)
-        checker.compiled = {root / PROGRAM: (root / PROGRAM).read_text()}
+        checker.compiled = {root / program: (root / program).read_text() for program in PROGRAMS}
         checker.names = NAMES
         return checker.check()
 

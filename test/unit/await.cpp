@@ -342,7 +342,7 @@ BOOST_AUTO_TEST_CASE(in_a_catch_block) {
 }
 
 BOOST_AUTO_TEST_CASE(outside_of_a_fiber_there_is_nobody_to_suspend) {
-    check_sentence<weft::not_in_fiber>([] { weft::await(plain_awaiter{}); }, "call it below weft::stackful, or use co_await");
+    check_sentence<weft::not_in_fiber>([] { weft::await(plain_awaiter{}); }, "use it below weft::stackful; use co_await in a coroutine without");
     check_sentence<weft::not_in_fiber>([] { weft::await(std::suspend_never{}); }, "outside of a stackful body");
 }
 
