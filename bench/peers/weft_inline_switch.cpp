@@ -4,7 +4,7 @@
 #include <harness/peer.hpp>
 #include <peers/weft_stacks.hpp>
 
-#include <weft/detail/switch.hpp>
+#include <weft/detail/switch/inline_switch.hpp>
 
 namespace {
 

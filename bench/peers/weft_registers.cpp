@@ -1,6 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-#include <weft/detail/config.hpp>
+#include <weft/detail/base/config.hpp>
 
 #if WEFT_SWITCH_NATIVE && !WEFT_SIGNED_CONTEXTS
 

@@ -19,7 +19,7 @@
 /// of another type waits for (see use_fiber_t). One that never completes keeps 128 bytes.
 /// Asio's cancellation of an awaitable reaches what its body awaits, and who that awaits: lib/doc/cancellation.md.
 
-#include <weft/detail/use_fiber.hpp>
+#include <weft/detail/asio/use_fiber.hpp>
 
 #include <boost/asio.hpp>
 
@@ -38,7 +38,7 @@
 #else
 #    define WEFT_ASIO_HAS_INLINE_EXECUTOR 0
 #endif
-#include <weft/detail/asio_adapter.hpp>
+#include <weft/detail/asio/adapter.hpp>
 #undef WEFT_ASIO_HAS_INLINE_EXECUTOR
 #undef WEFT_ASIO_HAS_DISPOSITIONS
 #undef WEFT_ASIO

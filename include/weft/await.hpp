@@ -1,9 +1,9 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-#include <weft/detail/await_request.hpp>
-#include <weft/detail/await_shim.hpp>
-#include <weft/detail/awaiter_storage.hpp>
+#include <weft/detail/bridge/await_request.hpp>
+#include <weft/detail/bridge/await_shim.hpp>
+#include <weft/detail/bridge/awaiter_storage.hpp>
 #include <weft/fiber.hpp>
 
 #include <memory>

@@ -1,8 +1,8 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-#include <weft/detail/config.hpp>
-#include <weft/detail/sanitizer.hpp>
+#include <weft/detail/base/config.hpp>
+#include <weft/detail/thread/exception_in_hand.hpp>
 
 #include <concepts>
 #include <exception>

@@ -1,9 +1,9 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-#include <weft/detail/config.hpp>
-#include <weft/detail/fiber_record.hpp>
-#include <weft/detail/idle_fibers.hpp>
+#include <weft/detail/base/config.hpp>
+#include <weft/detail/fiber/fiber_cache.hpp>
+#include <weft/detail/fiber/fiber_record.hpp>
 #include <weft/fp_env.hpp>
 #include <weft/stack.hpp>
 

@@ -1,10 +1,11 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-#include <weft/detail/config.hpp>
-#include <weft/detail/control_block.hpp>
-#include <weft/detail/exception_state.hpp>
-#include <weft/detail/sanitizer.hpp>
+#include <weft/detail/base/config.hpp>
+#include <weft/detail/base/stack_bounds.hpp>
+#include <weft/detail/fiber/sanitizer_switch.hpp>
+#include <weft/detail/thread/exception_state.hpp>
+#include <weft/detail/thread/thread_state.hpp>
 #include <weft/stack.hpp>
 #include <weft/switch.hpp>
 

@@ -1,7 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-#include <weft/detail/fiber_record.hpp>
+#include <weft/detail/fiber/fiber_record.hpp>
 #include <weft/fiber.hpp>
 
 #include <cstddef>

@@ -2,9 +2,9 @@
 #pragma once
 
 #include <weft/await.hpp>
-#include <weft/detail/await_request.hpp>
-#include <weft/detail/awaiter_storage.hpp>
-#include <weft/detail/driver_promise.hpp>
+#include <weft/detail/bridge/await_request.hpp>
+#include <weft/detail/bridge/awaiter_storage.hpp>
+#include <weft/detail/bridge/driver_promise.hpp>
 #include <weft/fiber.hpp>
 
 #include <concepts>

@@ -4,7 +4,7 @@
 /// \file
 /// weft and the standalone Asio (1.22 or later). See <weft/asio.hpp>.
 
-#include <weft/detail/use_fiber.hpp>
+#include <weft/detail/asio/use_fiber.hpp>
 
 #include <asio.hpp>
 
@@ -30,7 +30,7 @@ not help (Asio 1.22 with Clang) with -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTIN
 #else
 #    define WEFT_ASIO_HAS_INLINE_EXECUTOR 0
 #endif
-#include <weft/detail/asio_adapter.hpp>
+#include <weft/detail/asio/adapter.hpp>
 #undef WEFT_ASIO_HAS_INLINE_EXECUTOR
 #undef WEFT_ASIO_HAS_DISPOSITIONS
 #undef WEFT_ASIO

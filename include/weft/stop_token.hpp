@@ -2,7 +2,7 @@
 #pragma once
 
 #include <weft/await.hpp>
-#include <weft/detail/await_request.hpp>
+#include <weft/detail/bridge/await_request.hpp>
 #include <weft/task.hpp>
 
 #include <stop_token>

@@ -1,7 +1,9 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
+#include "../thread/thread_state.h"
+
 #include <weft/await.hpp>
-#include <weft/detail/throw_or_die.hpp>
+#include <weft/detail/base/throw_or_die.hpp>
 #include <weft/stackful.hpp>
 
 namespace weft::detail {

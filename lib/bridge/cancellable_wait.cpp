@@ -1,8 +1,10 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-#include <weft/detail/cancellable_wait.hpp>
+#include <weft/detail/bridge/cancellable_wait.hpp>
 
-#include <weft/detail/thread_state.hpp>
+#include "../thread/thread_state.h"
+
+#include <weft/detail/thread/thread_state.hpp>
 
 #include <array>
 #include <atomic>

@@ -1,10 +1,12 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-#include <weft/detail/operation_start.hpp>
+#include <weft/detail/bridge/operation_start.hpp>
 
-#include <weft/detail/await_request.hpp>
-#include <weft/detail/fiber_record.hpp>
-#include <weft/detail/thread_state.hpp>
+#include "../thread/thread_state.h"
+
+#include <weft/detail/bridge/await_request.hpp>
+#include <weft/detail/fiber/fiber_record.hpp>
+#include <weft/detail/thread/thread_state.hpp>
 
 #include <array>
 #include <atomic>

@@ -1,6 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-#include <weft/detail/waker_memory.hpp>
+#include <weft/detail/bridge/waker_memory.hpp>
 
 #include <array>
 #include <mutex>

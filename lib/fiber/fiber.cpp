@@ -2,65 +2,24 @@
 
 #include <weft/fiber.hpp>
 
-#include "../switch/frame.h"
+#include "../thread/thread_state.h"
 #include "checksum.h"
-#include "debugger.h"
-#include "idle_fibers.h"
+#include "fiber_cache.h"
 #include "leak_roots.h"
 #include "migration.h"
 #include "records.h"
 #include "stack_overflow.h"
 
-#include <weft/detail/throw_or_die.hpp>
+#include <weft/detail/base/throw_or_die.hpp>
 
-#include <array>
 #include <atomic>
 #include <cstdlib>
 #include <string>
 
-extern "C" {
-
-// What a thread_state refers to until the first resume on its thread, instead of the thread's exceptions. Wherever
-// busy() looks, there is something in it: so resume() takes the slow path, which asks for the thread's own.
-[[gnu::visibility("hidden")]] extern const std::array<std::byte, 128> weft_exceptions_not_asked_for;
-[[gnu::used]] alignas(weft::detail::exception_state) constinit const std::array<std::byte, 128>
-    weft_exceptions_not_asked_for = [] {
-        std::array<std::byte, 128> all;
-        all.fill(std::byte{1});
-        return all;
-    }();
-
-#if WEFT_THREAD_STATE_ELF
-// Where inline code of a program asks for the state, no linker sees it before link-time optimization has made that code:
-// this brings the object in time.
-[[gnu::used]] static constinit const auto find_thread_state = &WEFT_THIS_THREAD;
-#else
-static constinit thread_local weft::detail::thread_state of_this_thread{weft_exceptions_not_asked_for.data(),
-                                                                        weft_exceptions_not_asked_for.data(), nullptr, 0,
-                                                                        weft::detail::not_in_use,
-                                                                        weft::detail::ask_library};
-[[gnu::noinline]] weft::detail::thread_state* WEFT_THIS_THREAD() noexcept {
-    asm volatile("" ::: "memory"); // not a pure function of nothing: the thread may have changed since the last call
-    return &of_this_thread;
-}
-#endif
-
-} // extern "C"
-
-// As thread_state.S lays it out.
-static_assert(sizeof(weft::detail::thread_state) == WEFT_THREAD_STATE_SIZE || !WEFT_THREAD_STATE_ELF);
-static_assert(offsetof(weft::detail::thread_state, asked) == 0 &&
-              offsetof(weft::detail::thread_state, at_rest) == sizeof(void*));
-static_assert(offsetof(weft::detail::thread_state, idle) == WEFT_THREAD_STATE_SIZE - 16 || !WEFT_THREAD_STATE_ELF);
-static_assert(offsetof(weft::detail::thread_state, idle_limit) == WEFT_THREAD_STATE_SIZE - 8 || !WEFT_THREAD_STATE_ELF);
-static_assert(WEFT_THREAD_STATE_NOT_IN_USE == weft::detail::not_in_use);
-static_assert(std::uintptr_t(WEFT_THREAD_STATE_ASK) == weft::detail::ask_library);
-
 namespace weft {
 namespace {
 
-// So that debugger.cpp is part of every program with fibers.
-WEFT_FOR_DEBUGGERS constinit const detail::debugger_layout* const for_debuggers = &weft_debugger_layout;
+[[gnu::used]] constinit const char* const for_debuggers = &detail::seen_by_debuggers;
 
 constexpr const char* running_was_destroyed =
     "weft: a running fiber was destroyed: destroy it from outside, after it has suspended or ended";

@@ -2,11 +2,12 @@
 
 #include <weft/fiber_context.hpp>
 
+#include "../thread/thread_state.h"
 #include "leak_roots.h"
 #include "thread_number.h"
 
-#include <weft/detail/fiber_record.hpp>
-#include <weft/detail/throw_or_die.hpp>
+#include <weft/detail/base/throw_or_die.hpp>
+#include <weft/detail/fiber/fiber_record.hpp>
 
 #include <cstdio>
 #include <exception>

@@ -2,6 +2,7 @@
 
 #include <weft/migration.hpp>
 
+#include "../thread/thread_state.h"
 #include "checksum.h"
 #include "migration.h"
 #include "thread_number.h"

@@ -3,10 +3,11 @@
 #include <weft/stack_overflow.hpp>
 
 #include "../stack/usage.h"
+#include "../thread/thread_state.h"
 #include "checksum.h"
 #include "stack_overflow.h"
 
-#include <weft/detail/throw_or_die.hpp>
+#include <weft/detail/base/throw_or_die.hpp>
 
 #include <algorithm>
 #include <array>

@@ -12,7 +12,7 @@ too.
 import re
 import struct
 
-# The members of weft::detail::debugger_layout and debugger_records, see lib/fiber/debugger.h.
+# The members of weft::detail::debugger_layout and debugger_records, see lib/debug/debugger.h.
 LAYOUT = ("version own_switch details state progress lowest size inner outer driver operations name pc sp fiber_base "
           "fiber_frame resumer_base resumer_frame driver_body marked not_resumable not_suspendable inverted").split()
 RECORDS = "with_room full none next begun record_size".split()

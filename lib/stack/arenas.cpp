@@ -4,7 +4,7 @@
 
 #include "guard.h"
 
-#include <weft/detail/throw_or_die.hpp>
+#include <weft/detail/base/throw_or_die.hpp>
 
 #include <algorithm>
 #include <cerrno>

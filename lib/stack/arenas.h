@@ -1,7 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-#include <weft/detail/throw_or_die.hpp>
+#include <weft/detail/base/throw_or_die.hpp>
 #include <weft/stack.hpp>
 
 #include <cerrno>

@@ -2,7 +2,7 @@
 
 #include "guard.h"
 
-#include <weft/detail/throw_or_die.hpp>
+#include <weft/detail/base/throw_or_die.hpp>
 #include <weft/stack.hpp>
 
 #include <atomic>

@@ -5,7 +5,7 @@
 #include "stack_keeper.h"
 #include "thread_cache.h"
 
-#include <weft/detail/throw_or_die.hpp>
+#include <weft/detail/base/throw_or_die.hpp>
 #include <weft/stack.hpp>
 
 #include <array>

@@ -222,7 +222,7 @@ LOCAL(context_entry):
 end_function SYMBOL(weft_context_entry)
 
 // ---------------------------------------------------------------------------------------------------------------------
-// First entry of a fiber by the inline switch (weft/detail/switch_aarch64.hpp), which restores only sp, pc, x29 and x19.
+// First entry of a fiber by the inline switch (weft/detail/switch/inline_switch_aarch64.hpp), which restores only sp, pc, x29 and x19.
 // make_control_block put the function into x29 and its argument into x19.
 // It left the control block's address in x0.
 private_function SYMBOL(weft_fiber_entry)

@@ -1,6 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-#include <weft/detail/control_block.hpp>
+#include <weft/detail/switch/control_block.hpp>
 
 #include <cstddef>
 #include <cstdint>

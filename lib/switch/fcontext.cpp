@@ -2,7 +2,7 @@
 
 // The backend on Boost.Context, for processors weft has no switch of its own for.
 
-#include <weft/detail/switch_fcontext.hpp>
+#include <weft/detail/switch/inline_switch_fcontext.hpp>
 #include <weft/switch.hpp>
 
 #include <boost/context/detail/fcontext.hpp>

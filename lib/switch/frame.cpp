@@ -2,7 +2,7 @@
 
 // The frames of a suspended context as C++ sees them; nothing here makes code.
 
-#include <weft/detail/control_block.hpp>
+#include <weft/detail/switch/control_block.hpp>
 
 #include "frame.h"
 

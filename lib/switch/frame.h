@@ -5,7 +5,7 @@
 // Included by the assembly and by frame.cpp, which checks every offset against a C++ struct.
 // lib/README.md has the picture.
 
-// Is x18 to be kept, too? See weft/detail/config.hpp.
+// Is x18 to be kept, too? See weft/detail/base/config.hpp.
 #if !defined(WEFT_SHADOW_CALL_STACK) && defined(__has_feature)
 #    if __has_feature(shadow_call_stack)
 #        define WEFT_SHADOW_CALL_STACK 1
@@ -50,8 +50,3 @@
 #define WEFT_BLOCK_FRAME 0x08   /* x29, rbp of the resumer; with the next a frame record */
 #define WEFT_BLOCK_PC    0x10
 #define WEFT_BLOCK_SP    0x18
-
-// A thread's state, see thread_state.S; checked in fiber.cpp.
-#define WEFT_THREAD_STATE_SIZE 48
-#define WEFT_THREAD_STATE_NOT_IN_USE 1
-#define WEFT_THREAD_STATE_ASK -1 /* idle_limit: ask_library */

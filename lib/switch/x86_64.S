@@ -161,7 +161,7 @@ LOCAL(context_entry):
 end_function SYMBOL(weft_context_entry)
 
 // ---------------------------------------------------------------------------------------------------------------------
-// First entry of a fiber by the inline switch (weft/detail/switch_x86_64.hpp), which restores only rsp, rip, rbp and rbx.
+// First entry of a fiber by the inline switch (weft/detail/switch/inline_switch_x86_64.hpp), which restores only rsp, rip, rbp and rbx.
 // make_control_block put the function into rbp and its argument into rbx.
 // It left the control block's address in rdi.
 private_function SYMBOL(weft_fiber_entry)

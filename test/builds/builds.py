@@ -68,7 +68,7 @@ class Workshop:
         self.libraries = {}
 
     def sources(self, build):
-        for folder in ("bridge", "fiber", "stack", "switch"):
+        for folder in ("bridge", "debug", "fiber", "stack", "switch", "thread"):
             for source in sorted((ROOT / "lib" / folder).glob("*.*")):
                 own = folder != "switch" or (source.name == "fcontext.cpp") == build.boost
                 if source.suffix in (".cpp", ".S") and own:

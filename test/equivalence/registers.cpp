@@ -6,8 +6,8 @@
 
 #include "registers.hpp"
 
-#include <weft/detail/control_block.hpp>
-#include <weft/detail/switch.hpp>
+#include <weft/detail/switch/control_block.hpp>
+#include <weft/detail/switch/inline_switch.hpp>
 
 #include <boost/context/detail/fcontext.hpp>
 

@@ -11,8 +11,8 @@
 
 #include "../../lib/switch/frame.h"
 
-#include <weft/detail/control_block.hpp>
-#include <weft/detail/switch.hpp>
+#include <weft/detail/switch/control_block.hpp>
+#include <weft/detail/switch/inline_switch.hpp>
 #include <weft/fiber.hpp>
 #include <weft/switch.hpp>
 

@@ -10,7 +10,7 @@ it made of them.
 The exit code is 1 if there is a report, or if a program has no inline switch at all.
 
 Not followed: jump tables, landing pads (what runs when an exception passes), arguments that a call takes, and what
-`push` reads. Not counted: stores into unread_mask and unread_vector, by which GCC is told of AVX-512 (see switch_x86_64.hpp)."""
+`push` reads. Not counted: stores into unread_mask and unread_vector, by which GCC is told of AVX-512 (see inline_switch_x86_64.hpp)."""
 
 import argparse
 import bisect

@@ -12,7 +12,7 @@ from toolchain import ASSEMBLY, ROOT, BuildError, Toolchain, run
 
 # A translation unit whose only contents are inline switches.
 INLINE = """
-#include <weft/detail/switch.hpp>
+#include <weft/detail/switch/inline_switch.hpp>
 void one(weft::detail::control_block& block) { weft::detail::switch_to_fiber(block); }
 bool maybe(weft::detail::control_block& block) {
     if constexpr (weft::detail::switch_asks_mark) return weft::detail::try_switch_to_resumer(block);

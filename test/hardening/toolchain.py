@@ -5,10 +5,11 @@ import pathlib
 import subprocess
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-LIBRARY = [str(source.relative_to(ROOT)) for part in ("fiber", "bridge", "stack")
+LIBRARY = [str(source.relative_to(ROOT)) for part in ("bridge", "debug", "fiber", "stack", "thread")
            for source in sorted((ROOT / "lib" / part).glob("*.cpp"))] + [
-               "lib/switch/control_block.cpp", "lib/switch/shadow_stack.cpp", "lib/switch/thread_state.S"]
-INLINE_SWITCH = {"aarch64": "include/weft/detail/switch_aarch64.hpp", "x86_64": "include/weft/detail/switch_x86_64.hpp"}
+               "lib/switch/control_block.cpp", "lib/switch/shadow_stack.cpp", "lib/thread/thread_state.S"]
+INLINE_SWITCH = {architecture: f"include/weft/detail/switch/inline_switch_{architecture}.hpp"
+                 for architecture in ("aarch64", "x86_64")}
 ASSEMBLY = {"aarch64": "lib/switch/aarch64.S", "x86_64": "lib/switch/x86_64.S"}
 
 

@@ -82,14 +82,14 @@ class Workshop:
         """The library's sources in one file."""
         folder = self.folder / name
         folder.mkdir(exist_ok=True)
-        sources = [source for place in ("bridge", "fiber", "stack", "switch")
+        sources = [source for place in ("bridge", "debug", "fiber", "stack", "switch", "thread")
                    for source in sorted((ROOT / "lib" / place).glob("*.cpp"))
                    if place != "switch" or (source.name == "fcontext.cpp") == boost]
         whole = folder / "whole.cpp"
         whole.write_text("".join(f'#include "{source}"\n' for source in sources))
         flags = [*flags, "-fvisibility=hidden", "-fvisibility-inlines-hidden", *(["-fPIC"] if shared else [])]
         objects = [self.compile(whole, f"{name}/whole.o", *flags)]
-        for source in sorted((ROOT / "lib/switch").glob("thread_state.S" if boost else "*.S")):
+        for source in [*([] if boost else sorted((ROOT / "lib/switch").glob("*.S"))), ROOT / "lib/thread/thread_state.S"]:
             objects.append(self.folder / name / f"{source.name}.o")
             self.run(*self.compiler, *flags, "-I", ROOT / "include", "-c", source, "-o", objects[-1])
         library = folder / ("libweft.so" if shared else "libweft.a")

@@ -6,8 +6,8 @@
 
 #include "../equivalence/registers.hpp"
 
-#include <weft/detail/control_block.hpp>
-#include <weft/detail/switch.hpp>
+#include <weft/detail/switch/control_block.hpp>
+#include <weft/detail/switch/inline_switch.hpp>
 #include <weft/switch.hpp>
 
 #include <csignal>

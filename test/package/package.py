@@ -185,7 +185,7 @@ class Package:
     @staticmethod
     def declared():
         """Names that headers declare WEFT_API: of all, and of functions."""
-        # the library's own: see weft/detail/thread_state.hpp, lib/fiber/debugger.h
+        # the library's own: see weft/detail/thread/thread_state.hpp, lib/debug/debugger.h
         classes, functions = set(), {"weft_thread_state", "weft_this_thread", "weft_debugger_layout", "weft_debugger_records"}
         for header in (ROOT / "include").rglob("*.hpp"):
             text = re.sub(r"^#.*", "", header.read_text(), flags=re.MULTILINE)

@@ -2,7 +2,7 @@
 
 #include "faults.hpp"
 
-#include <weft/detail/config.hpp>
+#include <weft/detail/base/config.hpp>
 
 #include <atomic>
 #include <cstdlib>

@@ -5,7 +5,7 @@
 #include "account.hpp"
 #include "faults.hpp"
 
-#include <weft/detail/config.hpp>
+#include <weft/detail/base/config.hpp>
 #include <weft/stack.hpp>
 
 #include <algorithm>

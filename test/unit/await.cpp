@@ -6,7 +6,7 @@
 #include "matrix.hpp"
 
 #include <weft/await.hpp>
-#include <weft/detail/operation_start.hpp>
+#include <weft/detail/bridge/operation_start.hpp>
 #include <weft/generator.hpp>
 #include <weft/stackful.hpp>
 #include <weft/task.hpp>

@@ -2,7 +2,7 @@
 
 // Where the records of fibers lie: side by side in slabs, which are mapped and unmapped as a whole.
 
-#include "../../lib/fiber/debugger.h"
+#include "../../lib/debug/debugger.h"
 #include "recorded_stacks.hpp"
 #include "tracked.hpp"
 

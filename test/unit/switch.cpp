@@ -1,11 +1,11 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// weft/switch.hpp: the out-of-line switch; and weft/detail/switch.hpp: the inline one under fibers.
+// weft/switch.hpp: the out-of-line switch; and weft/detail/switch/inline_switch.hpp: the inline one under fibers.
 
 #include "child.hpp"
 #include "thread_id.hpp"
 
-#include <weft/detail/switch.hpp>
+#include <weft/detail/switch/inline_switch.hpp>
 #include <weft/switch.hpp>
 
 #include <boost/test/unit_test.hpp>

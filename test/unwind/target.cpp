@@ -5,8 +5,8 @@
 // with a pattern at the switch and look for it from every instruction on. They save all of them, so that after the
 // hand-over an unwinder which still believes in the frame that was left finds a wrong value.
 
-#include <weft/detail/control_block.hpp>
-#include <weft/detail/switch.hpp>
+#include <weft/detail/switch/control_block.hpp>
+#include <weft/detail/switch/inline_switch.hpp>
 #include <weft/switch.hpp>
 
 #include <cstddef>

@@ -4,7 +4,7 @@
 
 #include "../round_trip.hpp"
 
-#include <weft/detail/switch.hpp>
+#include <weft/detail/switch/inline_switch.hpp>
 
 namespace {
 

@@ -1,7 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-#include <weft/detail/exception_state.hpp>
+#include <weft/detail/thread/exception_state.hpp>
 
 #include <utility>
 

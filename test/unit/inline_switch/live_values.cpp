@@ -5,7 +5,7 @@
 // middle of each and without, on two stacks that scramble each other's registers, and compares. It is compiled once for
 // each set of flags that the build lists.
 
-#include <weft/detail/switch.hpp>
+#include <weft/detail/switch/inline_switch.hpp>
 
 #include <alloca.h>
 #include <cstdint>

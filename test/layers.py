@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+# Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+"""layers.py [ROOT]
+
+Each file of the library includes only what stands in its own layer or in a lower one. The layers are folders of
+include/weft/detail and of lib; the public headers, which have no folder, are listed here. Fails on an include that looks
+up, and on a file that is in no layer."""
+
+import argparse
+import pathlib
+import re
+import sys
+
+# The folder of a layer, below include/weft/detail or lib: its rank. Adapters do not include each other.
+RANKS = {"base": 1, "switch": 2, "fcontext": 3, "thread": 3, "stack": 4, "fiber": 5, "bridge": 6, "asio": 7, "senders": 7,
+         "posix": 7, "debug": 8}
+# The public headers of a layer.
+PUBLIC = {
+    "base": {"version"},
+    "switch": {"switch"},
+    "stack": {"stack"},
+    "fiber": {"exception_detour", "fiber", "fiber_context", "fiber_local", "fp_env", "generator", "migration", "stack_overflow"},
+    "bridge": {"await", "stackful", "stop_token", "task"},
+    "asio": {"asio", "standalone_asio"},
+    "senders": {"senders"},
+    "posix": {"posix"},
+}
+EVERYTHING = "weft.hpp"  # includes all that needs no other library; included by none
+LAYER_OF = {f"{name}.hpp": layer for layer, names in PUBLIC.items() for name in names}
+INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
+SUFFIXES = {".hpp", ".h", ".cpp", ".S"}
+
+
+def layer_of(path):
+    """Of a path below include/weft or lib; None if it is in none."""
+    parts = path.parts
+    if parts[0] == "detail":
+        parts = parts[1:]
+    elif len(parts) == 1:
+        return LAYER_OF.get(parts[0])
+    return parts[0] if len(parts) > 1 and parts[0] in RANKS else None
+
+
+def included(root, source, quote, name):
+    """The path, below include/weft or lib, of what a file includes; None if it is none of weft's."""
+    if quote == "<":
+        return pathlib.Path(name.removeprefix("weft/")) if name.startswith("weft/") else None
+    target = (source.parent / name).resolve()
+    return target.relative_to(root / "lib") if target.is_relative_to(root / "lib") else None
+
+
+def faults_of(root, source, base):
+    path = source.relative_to(base)
+    where = source.relative_to(root)
+    if base.name == "weft" and path.name == EVERYTHING and len(path.parts) == 1:
+        return
+    layer = layer_of(path)
+    if not layer:
+        yield f"{where}: is in no layer: put it into the folder of one, or into the table of test/layers.py"
+        return
+    for quote, name in INCLUDE.findall(source.read_text(encoding="utf-8")):
+        target = included(root, source, quote, name)
+        if not target:
+            continue
+        other = "everything" if target.name == EVERYTHING and len(target.parts) == 1 else layer_of(target)
+        if not other:
+            yield f"{where}: includes {name}, which is in no layer"
+        elif other != layer and RANKS.get(other, 99) >= RANKS[layer]:
+            yield f"{where}: looks up: the layer `{layer}` includes {name}, of `{other}`"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", nargs="?", type=pathlib.Path, default=pathlib.Path(__file__).resolve().parents[1])
+    root = parser.parse_args().root.resolve()
+    files, faults = 0, []
+    for base in (root / "include/weft", root / "lib"):
+        for source in sorted(base.rglob("*")):
+            if source.suffix in SUFFIXES:
+                files += 1
+                faults += faults_of(root, source, base)
+    if not files:
+        faults.append(f"{root} has no file of weft's")
+    if faults:
+        sys.exit("FAILED: " + "\n        ".join(faults))
+    print(f"{files} files include only what stands in their layer or below")
+
+
+if __name__ == "__main__":
+    main()
