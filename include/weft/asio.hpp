@@ -17,7 +17,7 @@
 /// executor; then the thread that completed the operation has left the context. If the context is destroyed before, the
 /// body is unwound, and the operation may still complete, which does nothing, unless it is one of Asio's that a coroutine
 /// of another type waits for (see use_fiber_t). One that never completes keeps 128 bytes.
-/// Asio's cancellation of an awaitable reaches what its body awaits, and who that awaits: lib/doc/cancellation.md.
+/// Asio's cancellation of an awaitable reaches what its body awaits, and what that awaits: lib/doc/cancellation.md.
 
 #include <weft/detail/asio/use_fiber.hpp>
 

@@ -76,7 +76,7 @@ WEFT_ALWAYS_INLINE auto await_adapted(driver& d, Operand&& operand) -> typename 
 } // namespace detail
 
 /// Awaits `operand` in the running stackful body. Ready operands cost no switch; no memory is allocated.
-/// The functions of the awaiter run on the caller's stack, but await_suspend on that of whoever resumed the body.
+/// The functions of the awaiter run on the caller's stack, but await_suspend on that of the resumer of the body.
 /// The result is what await_resume returns; what it may refer to, an awaiter that operator co_await returned by value,
 /// lives to the end of the full-expression, as with co_await. (`kept` holds it: leave it out.)
 /// \throws not_in_fiber if no stackful body is running; what the awaiter throws; forced_unwind if the body's coroutine

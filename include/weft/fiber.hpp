@@ -77,7 +77,7 @@ public:
     /// Made by weft; see this_fiber::get().
     explicit fiber_ref(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
 
-    /// Gives control back to whoever resumed the fiber; returns at its next resume, possibly on another thread.
+    /// Gives control back to the resumer of the fiber; returns at its next resume, possibly on another thread.
     /// May be called from a fiber that this one has resumed: then both are suspended, and continue together.
     /// \throws forced_unwind if the fiber is being destroyed; fiber_error if it is not running.
     /// \pre called on the thread the fiber runs on.
@@ -155,11 +155,11 @@ struct no_body {
 template <class Allocator, class Fn>
 fiber_record& make_fiber([[maybe_unused]] Allocator allocator, Fn&& fn) {
     using body = std::decay_t<Fn>;
-    constexpr bool idle = std::same_as<Allocator, default_stack_allocator> && idle_fiber_frame::fits<body>;
-    using frame = std::conditional_t<idle, idle_fiber_frame, fiber_frame<Allocator, sizeof(body), alignof(body)>>;
+    constexpr bool idle = std::same_as<Allocator, default_stack_allocator> && cached_fiber_frame::fits<body>;
+    using frame = std::conditional_t<idle, cached_fiber_frame, fiber_frame<Allocator, sizeof(body), alignof(body)>>;
     fiber_record* fiber;
     if constexpr (idle) {
-        fiber = &take_idle_fiber();
+        fiber = &take_cached_fiber();
     } else {
         fiber = &frame::create(std::move(allocator));
         end_with_stack(*fiber);
@@ -246,11 +246,11 @@ public:
     WEFT_ALWAYS_INLINE void resume() { detail::resume(*record_); }
 
     /// Fetches into the cache what resume() touches first; does not wait for it. For a scheduler that knows a few turns
-    /// ahead who will be next, among more fibers than fit into the cache. One instruction.
+    /// ahead which will be next, among more fibers than fit into the cache. One instruction.
     WEFT_ALWAYS_INLINE void prefetch() const noexcept { __builtin_prefetch(record_, 1); }
     /// The same for where the body left its stack. That is said by what prefetch() fetches: call this some turns after
     /// it.
-    /// \pre nobody is resuming the fiber just now.
+    /// \pre no thread is resuming the fiber just now.
     WEFT_ALWAYS_INLINE void prefetch_stack() const noexcept {
         __builtin_prefetch(detail::waiting_stack(record_->context), 1);
     }

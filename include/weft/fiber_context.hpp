@@ -14,18 +14,18 @@
 #include <utility>
 
 /// \file
-/// The interface and rules of std::fiber_context, P0876R24: flows of control that hand over to each other.
+/// The interface and rules of std::fiber_context, P0876R24: flows of control that switch to each other.
 ///
 ///     weft::fiber_context other{[](weft::fiber_context&& caller) {
 ///         std::puts("one");
-///         caller = std::move(caller).resume();  // back to main; returns with whoever comes next
+///         caller = std::move(caller).resume();  // back to main; returns with the flow that comes next
 ///         std::puts("two");
-///         return std::move(caller);             // who runs after the end
+///         return std::move(caller);             // what runs after the end
 ///     }};
 ///     other = std::move(other).resume();
 ///     other = std::move(other).resume();        // empty now: it has ended
 ///
-/// Which to choose? weft::fiber knows who resumed it and suspends to that, moves between threads, is unwound when it is
+/// Which to choose? weft::fiber knows its resumer and suspends to that, moves between threads, is unwound when it is
 /// destroyed, and lets its exceptions out to the resumer: take it for almost everything. fiber_context is symmetric,
 /// for schedulers written against the standard's interface: any flow may continue any other one on its thread. It stays
 /// on the thread that resumed it first, and it never unwinds: a fiber_context that still stands for a fiber ends the
@@ -82,7 +82,7 @@ public:
     }
 
     /// Suspends the running flow and continues the fiber, which gets it as an object. Returns when that is resumed:
-    /// with whoever left for it, with nothing if that has ended, or with what a function of resume_with returned.
+    /// with the flow that left for it, with nothing if that has ended, or with what a function of resume_with returned.
     /// \throws what the function of a resume_with to this flow throws.
     /// \pre can_resume(); otherwise std::terminate.
     fiber_context resume() && { return std::move(*this).resume_with(std::identity{}); }

@@ -45,7 +45,7 @@ namespace weft {
 ///
 /// Covers the calling thread, and each thread that resumes a fiber for the first time after the call: call it early in
 /// main(), and again on a thread that was late. A thread that has a signal stack keeps that. Later calls change nothing
-/// else; whoever replaces the handler afterwards ends the reports. Fibers pay nothing for it.
+/// else; a program that replaces the handler afterwards ends the reports. Fibers pay nothing for it.
 /// AddressSanitizer and ThreadSanitizer report faults themselves: do not use both.
 ///
 /// A library that checks contexts (README: WEFT_CHECK_CONTEXTS) reports without this call, from the first fiber on,
@@ -57,7 +57,7 @@ WEFT_API void report_stack_overflow();
 /// the beginning of the lowest page that was ever touched. Reads the system's tables and touches nothing; pages that
 /// were swapped out count where /proc is mounted. Costs some system calls. On any thread, while the fiber runs or not.
 ///
-/// It is the stack that is measured. What a pool hands out again keeps the marks of the fibers before: the largest of
+/// It is the stack that is measured. What a pool hands out again keeps the traces of the fibers before: the largest of
 /// them is what you see, which is what a size is chosen by. For one fiber alone give it a guarded_stack, or a
 /// stack_pool that retains none. Memory of malloc shares its pages with others, and of memory that is locked (mlockall)
 /// every page counts as touched.

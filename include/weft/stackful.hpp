@@ -143,7 +143,7 @@ private:
     }
 
     // Awaits what `make` returns. Inline, so that no return follows the switch: it would be predicted from the calls of
-    // whoever ran meanwhile.
+    // what ran meanwhile.
     template <class Operand, class Make, class Source>
     WEFT_ALWAYS_INLINE auto await_made(const Make& make, detail::awaiter_storage<Source>& kept) ->
         typename detail::await_result_of<Source>::type {

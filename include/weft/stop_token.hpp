@@ -48,7 +48,7 @@ private:
 
 namespace this_fiber {
 
-/// The stop token of the running stackful body; an empty one if nobody will tell it to stop. In the body of an
+/// The stop token of the running stackful body; an empty one if nothing will tell it to stop. In the body of an
 /// asio::awaitable, one that is told when Asio has cancelled the awaitable.
 /// \throws not_in_fiber if no stackful body is running; std::bad_alloc: the first call in a body that something else than
 /// a std::stop_token stops allocates.

@@ -62,7 +62,7 @@ WEFT_ALWAYS_INLINE context make_context(void* stack_top, std::size_t size, void 
     return weft_make_context(stack_top, size, entry);
 }
 
-/// Leaves the running context and continues `to`, in which `data` arrives. Returns when somebody switches back.
+/// Leaves the running context and continues `to`, in which `data` arrives. Returns when another context switches back.
 /// May be called on any thread; a context may be continued on another thread than the one it was left on.
 /// Throws only what an `ontop_context` to the leaving context lets through.
 /// \pre `to` is suspended, and no other thread switches to it.

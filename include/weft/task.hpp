@@ -30,7 +30,7 @@ class task;
 
 namespace detail {
 
-/// Who is told that a task has ended, if that is no coroutine. It may destroy the task.
+/// What is told that a task has ended, if that is no coroutine. It may destroy the task.
 class task_observer {
 public:
     virtual void task_ended() noexcept = 0;

@@ -39,7 +39,7 @@
 /// 5. For one other library each, and not included here: weft/asio.hpp and weft/standalone_asio.hpp (the completion
 ///    token weft::use_fiber), weft/senders.hpp (P2300).
 ///
-/// What they stand on, for those who want to choose or to measure:
+/// What they stand on, for users who want to choose or to measure:
 ///
 /// 6. weft/stack.hpp: where stacks come from, pools, guard pages. weft/stack_overflow.hpp: how much of one is used,
 ///    and which one ran over its end.

@@ -1,6 +1,6 @@
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-# Warnings for weft's own code. They stay with the target: nobody who links it inherits them.
+# Warnings for weft's own code. They stay with the target: no project that links it inherits them.
 function(weft_warnings target)
   if(MSVC)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CXX>:/W4>)

@@ -8,7 +8,7 @@
 // Where debuggers find what they show: constants in the program itself, so that it needs no debug information for it.
 // Read by lib/gdb/weft.py, which lists the same names in the same order.
 
-// Nothing in the program refers to what is marked so; it must outlive the compiler and the linker.
+// Nothing in the program refers to what is declared so; it must outlive the compiler and the linker.
 #if __has_cpp_attribute(gnu::retain)
 #    define WEFT_FOR_DEBUGGERS [[gnu::used, gnu::retain]]
 #else

@@ -5,8 +5,8 @@
 #include <weft/detail/fiber/fiber_state.hpp>
 
 // The build defines it: 1 where it was configured with WEFT_CHECK_CONTEXTS=ON, or with neither ON nor OFF as Debug.
-#if !defined(WEFT_CHECK_CONTEXTS)
-#    define WEFT_CHECK_CONTEXTS 0
+#if !defined(WEFT_CHECKS_CONTEXTS)
+#    define WEFT_CHECKS_CONTEXTS 0
 #endif
 
 // Checksums of control blocks, see fiber_details::checksum. Each block has one while a flow waits in it: it is set when
@@ -15,7 +15,7 @@ namespace weft::detail {
 
 /// Are the fibers that this library makes checked? What it does to a fiber it reads in the record: another library may
 /// have made it.
-inline constexpr bool checks_contexts = WEFT_CHECK_CONTEXTS != 0;
+inline constexpr bool checks_contexts = WEFT_CHECKS_CONTEXTS != 0;
 
 void set_checksum_of_checked(fiber_record& fiber) noexcept;
 void verify_checksum_of_checked(fiber_record& fiber) noexcept;

@@ -17,34 +17,34 @@
 namespace weft::detail {
 namespace {
 
-// A stack that somebody watches begins and ends with its fiber. And a switch that keeps rounding modes would give the
+// A stack that a tool watches begins and ends with its fiber. And a switch that keeps rounding modes would give the
 // next body those of the last one.
 constexpr bool keeps_any =
-    !switch_keeps_fp && !WEFT_ASAN && !WEFT_HWASAN && !WEFT_MSAN && !WEFT_TSAN && !WEFT_VALGRIND;
+    !switch_keeps_fp && !WEFT_ASAN && !WEFT_HWASAN && !WEFT_MSAN && !WEFT_TSAN && !WEFT_TELLS_VALGRIND;
 
 constinit thread_local thread_cache<fiber_record> mine{};
 
 void discard(fiber_record& fiber) noexcept {
-    const stack_bounds memory = idle_fiber_frame::memory(fiber);
+    const stack_bounds memory = cached_fiber_frame::memory(fiber);
     remove_leak_root(memory.lowest, memory.size);
     fiber.details->sanitizer.destroy();
-    idle_fiber_frame::release(fiber);
+    cached_fiber_frame::release(fiber);
     free_record(fiber);
 }
 
-// The fiber at hand, whatever the thread's limit, or null.
+// The fiber in the thread's state, whatever the thread's limit, or null.
 fiber_record* fiber_at_hand(const thread_state& thread) noexcept {
-    return thread.idle > not_in_use ? reinterpret_cast<fiber_record*>(thread.idle) : nullptr;
+    return thread.cached > not_in_use ? reinterpret_cast<fiber_record*>(thread.cached) : nullptr;
 }
 void set_at_hand(thread_state& thread, const fiber_record& fiber) noexcept {
-    thread.idle = reinterpret_cast<std::uintptr_t>(&fiber);
+    thread.cached = reinterpret_cast<std::uintptr_t>(&fiber);
 }
 
 // The one kept last, or null.
 fiber_record* take_kept() noexcept {
     thread_state& thread = this_thread();
     if (fiber_record* const fiber = fiber_at_hand(thread)) {
-        thread.idle = room_for_one;
+        thread.cached = room_for_one;
         return fiber;
     }
     return mine.count != 0 ? mine.pop() : nullptr;
@@ -52,14 +52,14 @@ fiber_record* take_kept() noexcept {
 
 // Is its stack of the size that is the default now?
 bool is_current(const fiber_record& fiber) noexcept {
-    return is_default_stack(idle_fiber_frame::memory(fiber).size);
+    return is_default_stack(cached_fiber_frame::memory(fiber).size);
 }
 
 void discard_all() noexcept {
     while (mine.count != 0) discard(*mine.pop());
     thread_state& thread = this_thread();
     fiber_record* const last = fiber_at_hand(thread);
-    thread.idle = mine.phase == cache_phase::in_use ? room_for_one : not_in_use;
+    thread.cached = mine.phase == cache_phase::in_use ? room_for_one : not_in_use;
     if (last) discard(*last);
     if (mine.phase == cache_phase::closed) unwatch_default_size();
 }
@@ -75,23 +75,23 @@ constinit const stack_keeper keeper{&kept, &discard_all};
 
 // The first time that a thread keeps one.
 bool begin_to_keep() noexcept {
-    if (mine.phase == cache_phase::unused) watch_default_size(this_thread().idle_limit, any_record, ask_library);
+    if (mine.phase == cache_phase::unused) watch_default_size(this_thread().cache_limit, any_record, ask_library);
     return open_cache<&discard_all>(mine.phase);
 }
 
 } // namespace
 
 // Nor inlined by the linker into a body, which may have switched.
-[[gnu::noinline]] fiber_record& take_another_idle_fiber() {
+[[gnu::noinline]] fiber_record& take_another_cached_fiber() {
     fiber_record* fiber;
     while ((fiber = take_kept()) && !is_current(*fiber)) discard(*fiber);
-    if (!fiber) return idle_fiber_frame::create(default_stack_allocator{});
+    if (!fiber) return cached_fiber_frame::create(default_stack_allocator{});
     let_resume(fiber->context);
     if (fiber->progress & always_checked) begin_to_check(*fiber);
     return *fiber;
 }
 
-[[gnu::noinline]] void keep_idle_fiber(fiber_record& fiber) noexcept {
+[[gnu::noinline]] void cache_fiber(fiber_record& fiber) noexcept {
     forget_body(fiber);
     if (!keeps_any || !begin_to_keep()) return discard(fiber);
     keeper_of_stacks.store(&keeper, std::memory_order_relaxed);

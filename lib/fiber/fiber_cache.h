@@ -5,8 +5,8 @@
 
 namespace weft::detail {
 
-/// The end of a fiber that take_idle_fiber() has given, whatever its body has left but an exception. Not inline: who ends
+/// The end of a fiber that take_cached_fiber() has given, whatever its body has left but an exception. Not inline: what ends
 /// a fiber has switched, and compilers take the address of a thread_local for constant within a function.
-void keep_idle_fiber(fiber_record& fiber) noexcept;
+void cache_fiber(fiber_record& fiber) noexcept;
 
 } // namespace weft::detail

@@ -49,7 +49,7 @@ handover arrive(waiting_flow& flow, transfer t) noexcept {
 }
 
 // Calls the entry. What it throws ends the program, and so does the end of the thread in it, where that is unwound to:
-// whose frames come next nobody knows. (There is no object of abi::__forced_unwind, and UndefinedBehaviorSanitizer would
+// whose frames come next is not known. (There is no object of abi::__forced_unwind, and UndefinedBehaviorSanitizer would
 // say so.)
 __attribute__((no_sanitize("null"))) fiber_context run_entry(context_record& self, const handover& came) noexcept {
 #if WEFT_EXCEPTIONS && defined(__GLIBCXX__)
@@ -67,7 +67,7 @@ __attribute__((no_sanitize("null"))) fiber_context run_entry(context_record& sel
 // The first function of a fiber, and the last.
 void context_main(transfer t) noexcept {
     auto& self = static_cast<context_record&>(*static_cast<const handover*>(t.data)->target);
-    departure{}.back_in_fiber(self.sanitizer);
+    sanitizer_switch{}.back_in_fiber(self.sanitizer);
     const handover came = arrive(self, t);
     fiber_context next = run_entry(self, came);
     if (!next) terminate_context("weft: the entry of a fiber_context returned an empty one: who is to go on?");
@@ -78,7 +78,7 @@ void context_main(transfer t) noexcept {
     this_thread().context = nullptr; // it lies on the stack that is given back
     self.sanitizer.resumer = successor.sanitizer.own;
     self.sanitizer.resumer_thread_sanitizer = successor.sanitizer.thread_sanitizer;
-    departure{}.to_resumer(self.sanitizer, true);
+    sanitizer_switch{}.to_resumer(self.sanitizer, true);
     jump_context(successor.registers, &self.last);
     terminate_context("weft: a fiber_context that had ended was resumed: its stack was overwritten");
 }
@@ -104,7 +104,7 @@ handover hand_over(waiting_flow& target, handover sent) noexcept {
     sent.caller = &here;
     sent.target = &target;
 
-    departure d;
+    sanitizer_switch d;
     d.to_fiber(target.sanitizer, target.sanitizer);
     const transfer t = jump_context(target.registers, &sent);
     d.back_in_fiber(here.sanitizer);

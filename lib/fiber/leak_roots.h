@@ -5,9 +5,9 @@
 
 #include <cstddef>
 
-// LeakSanitizer looks for what nobody refers to any more, but knows of no mapping that may refer to it: neither of the
+// LeakSanitizer looks for what nothing refers to any more, but knows of no mapping that may refer to it: neither of the
 // stacks of fibers nor of their records, which have registers of theirs. It is told of both, from when a fiber is made
-// until its stack goes back. What a fiber owns then counts as referred to, also of a fiber that nobody has a handle of.
+// until its stack goes back. What a fiber owns then counts as referred to, also of a fiber of which no handle is left.
 //
 // -fsanitize=leak defines no macro in GCC, and is a matter of linking: so ELF programs ask whether the function is there.
 #if defined(__ELF__)

@@ -57,19 +57,19 @@ WEFT_ALWAYS_INLINE void end(fiber_record& fiber) noexcept {
 [[gnu::noinline, gnu::cold]] void fail_with_foreign(fiber_record& fiber) noexcept {
     end_with_stack(fiber);
     end(fiber);
-    leave_for_good(fiber);
+    leave_not_resumable(fiber);
     fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
 }
 #endif
 
 // The first function on a fiber's stack, which never returns. Where a body has ended, another one may follow, see
-// take_idle_fiber(); so nothing is to be taken for constant in here. (UndefinedBehaviorSanitizer takes the handler of
+// take_cached_fiber(); so nothing is to be taken for constant in here. (UndefinedBehaviorSanitizer takes the handler of
 // abi::__forced_unwind, of which there is no object, for one of a null reference.)
 __attribute__((no_sanitize("null"))) void fiber_main(void* argument) noexcept {
     auto& fiber = *static_cast<fiber_record*>(argument);
     for (;;) {
         advance(fiber, begun);
-        departure{}.back_in_fiber(fiber.details->sanitizer);
+        sanitizer_switch{}.back_in_fiber(fiber.details->sanitizer);
         if constexpr (checks_contexts) set_checksum(fiber);
 #if WEFT_EXCEPTIONS
         try {
@@ -92,7 +92,7 @@ __attribute__((no_sanitize("null"))) void fiber_main(void* argument) noexcept {
         fiber.details->operations->run(fiber);
 #endif
         end(fiber);
-        leave_for_good(fiber);
+        leave_not_resumable(fiber);
         if (fiber.progress & ended) [[unlikely]]
             fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
     }
@@ -164,7 +164,7 @@ void destroy_with_care(fiber_record& fiber) noexcept {
         end_early(fiber);
     }
     fiber.details->failure = nullptr; // an exception's destructor may do anything, switch to another thread, too
-    if (!(fiber.progress & own_stack)) return keep_idle_fiber(fiber);
+    if (!(fiber.progress & own_stack)) return cache_fiber(fiber);
     const stack_bounds memory = fiber.details->operations->memory(fiber);
     remove_leak_root(memory.lowest, memory.size);
     fiber.details->sanitizer.destroy();
@@ -176,7 +176,7 @@ void destroy_with_care(fiber_record& fiber) noexcept {
 namespace {
 
 // A body may call exit(). LeakSanitizer, which looks last of all, then takes the body's stack for that of the thread: it is
-// told of the thread's own, where whoever resumed the outermost fiber has its variables.
+// told of the thread's own, where the resumer of the outermost fiber has its variables.
 void add_stack_of_exiting_thread() {
     const fiber_record* fiber = running_fiber(this_thread());
     if (!fiber) return;

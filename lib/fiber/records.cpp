@@ -51,7 +51,7 @@ record_slab* new_slab() {
 // one after the other. Returns where it begins. One slab is asked, so it may be fewer.
 void** take(void** first, void** last) {
     std::unique_lock lock{mutex};
-    if (!slabs_with_room) { // system calls are not for those who hold a mutex
+    if (!slabs_with_room) { // a thread that holds a mutex makes no system calls
         lock.unlock();
         record_slab* const fresh = new_slab();
         lock.lock();

@@ -24,7 +24,7 @@ inline void* allocate_record() {
     return free_records.count != 0 ? free_records.pop() : allocate_record_from_slab();
 }
 
-/// Takes one back, on any thread. Not inline: who ends a fiber has switched, and compilers take the address of a
+/// Takes one back, on any thread. Not inline: the code that ends a fiber has switched, and compilers take the address of a
 /// thread_local for constant within a function.
 void free_record(fiber_record& record) noexcept;
 
@@ -37,7 +37,7 @@ struct record_slab {
     static constexpr std::size_t size = std::size_t{256} * 1024;
     static constexpr std::size_t records = size / sizeof(fiber_record) - 1;
 
-    record_slab* next; // the list that it is in, and who refers to it there
+    record_slab* next; // the list that it is in, and what refers to it there
     record_slab** link;
     std::size_t begun;  // records that have ever been handed out: these are the first ones
     std::size_t in_use; // those in a thread's cache, too

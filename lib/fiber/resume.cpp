@@ -49,20 +49,20 @@ void leave_fp(fiber_record& fiber) noexcept {
 
 // From now on weft knows this thread's exceptions, and the thread's overflows are reported, if any are.
 void get_to_know(thread_state& thread) noexcept {
-    if (thread.at_rest != weft_exceptions_not_asked_for.data()) return;
+    if (thread.idle_sentinel != weft_exceptions_unknown.data()) return;
     // exit() goes backwards: so this is known before anything is destroyed that was there before the first resume.
     [[maybe_unused]] static const int registered = std::atexit([] { exiting.store(true, std::memory_order_relaxed); });
     watch_this_thread();
-    const bool rests = thread.asked == thread.at_rest;
-    thread.at_rest = rest_of(thread_exceptions());
-    if (rests) thread.asked = thread.at_rest;
+    const bool rests = thread.current == thread.idle_sentinel;
+    thread.idle_sentinel = sentinel_of(thread_exceptions());
+    if (rests) thread.current = thread.idle_sentinel;
 }
 
 // The fiber has suspended, and its resumer's exceptions and control words are in place again.
 void wait_until_resumed(fiber_record& fiber) noexcept {
     note_thread(fiber);
     if (fiber.details->inner || fiber.details->bindings || fiber.details->exceptions.any())
-        wait_with_care(fiber, 0); // it holds an exception, another fiber, or what belongs to this thread
+        wait_slow(fiber, 0); // it holds an exception, another fiber, or what belongs to this thread
     else
         wait_with_nothing_else(fiber);
     set_checksum(fiber);
@@ -95,7 +95,7 @@ void* run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     return handed_over;
 }
 
-// Runs one that is suspended but_for_fp, where no fiber runs and nobody is handling an exception. Out of line: the
+// Runs one that is suspended but_for_fp, where no fiber runs and the thread handles no exception. Out of line: the
 // switch is not what this costs.
 void* run_with_own_fp(fiber_record& fiber) {
     set_running_fiber(this_thread(), &fiber);
@@ -111,7 +111,7 @@ void* run_with_own_fp(fiber_record& fiber) {
         return handed_over;
     }
     fiber.details->fp = fp_state::exchange(fiber.details->fp);
-    wait_with_care(fiber, but_for_fp);
+    wait_slow(fiber, but_for_fp);
     return handed_over;
 }
 
@@ -138,7 +138,7 @@ void rethrow_failure(fiber_record& fiber) {
     std::rethrow_exception(std::exchange(fiber.details->failure, nullptr));
 }
 
-// Runs one that is plain, in `outer`, where nobody is handling an exception.
+// Runs one that is plain, in `outer`, where the thread handles no exception.
 void* run_in(fiber_record& outer, fiber_record& fiber) {
     thread_state& thread = this_thread();
     enter_inner(&outer, fiber);

@@ -27,7 +27,7 @@ namespace {
 
 // A library that checks contexts reports without being asked, unless a sanitizer does.
 constexpr bool reports_unasked =
-    detail::checks_contexts && !WEFT_ASAN && !WEFT_HWASAN && !WEFT_MSAN && !WEFT_TSAN && !WEFT_VALGRIND;
+    detail::checks_contexts && !WEFT_ASAN && !WEFT_HWASAN && !WEFT_MSAN && !WEFT_TSAN && !WEFT_TELLS_VALGRIND;
 
 std::atomic<bool> asked_for{false};
 
@@ -184,7 +184,7 @@ void install() noexcept {
 // ---------------------------------------------------------------------------------------------------------------------
 // The stack that signals of this thread are handled on.
 
-// Room for the registers that the system leaves there (up to some ten KiB of vectors), the report, and somebody else's
+// Room for the registers that the system leaves there (up to some ten KiB of vectors), the report, and another handler's
 // handler, which may walk stacks.
 std::size_t signal_stack_size() noexcept {
     std::size_t size = std::size_t{64} * 1024;
@@ -199,7 +199,7 @@ public:
     signal_stack() noexcept {
         stack_t now{};
         ::sigaltstack(nullptr, &now);
-        if (!(now.ss_flags & SS_DISABLE)) { // somebody else's
+        if (!(now.ss_flags & SS_DISABLE)) { // another library's
             present_ = true;
             return;
         }

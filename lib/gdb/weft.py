@@ -133,7 +133,7 @@ class Program:
     def fibers(self):
         return [fiber for address in sorted(set(self.records())) if (fiber := self.fiber(address))]
 
-    # Where a fiber is. Of those that have resumed each other only the outermost is marked as suspended, and its block
+    # Where a fiber is. Of those that have resumed each other only the outermost is said to be suspended, and its block
     # holds the innermost; the block of any other holds where its resumer waits for it.
 
     def last(self, fiber, neighbour):

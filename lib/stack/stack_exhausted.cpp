@@ -16,7 +16,7 @@
 namespace weft {
 namespace {
 
-// -1 if there is no such file. Neither the heap nor a cancellation point (pthread_cancel): this is for who is about to
+// -1 if there is no such file. Neither the heap nor a cancellation point (pthread_cancel): this is for code that is about to
 // say that memory is used up.
 long read_limit([[maybe_unused]] const char* file) noexcept {
 #if defined(__linux__)

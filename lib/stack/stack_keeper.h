@@ -6,14 +6,14 @@
 
 namespace weft::detail {
 
-/// Somebody of a layer above who keeps stacks of the process-wide pool for himself. To who asks the pool, those that
+/// A layer above that keeps stacks of the process-wide pool for itself. To code that asks the pool, those that
 /// the calling thread keeps so are idle, too.
 struct stack_keeper {
     std::size_t (*kept)() noexcept; // on this thread
     void (*give_back)() noexcept;   // all of them, to the allocator
 };
 
-/// Null while nobody does.
+/// Null while none does.
 extern constinit std::atomic<const stack_keeper*> keeper_of_stacks;
 
 } // namespace weft::detail

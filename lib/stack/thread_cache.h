@@ -10,7 +10,7 @@ namespace weft::detail {
 enum class cache_phase : unsigned char {
     unused,
     in_use, // what is in it is given back when the thread ends
-    closed, // the thread ends: nobody would give it back any more
+    closed, // the thread ends: nothing would give it back any more
 };
 
 /// Does the calling thread keep the cache that `phase` belongs to? It does from the first time on until it ends: then

@@ -169,7 +169,7 @@ public_function SYMBOL(weft_jump_context)
     mov     x9, sp                                      // the leaving context is the address of its frame
     mov     sp, x0                                      // from here we stand on the arriving context's stack; its frame
                                                         // has the same layout, so the CFI above holds for it unchanged
-    mov     x0, x9                                      // transfer.from = who left; transfer.data is in x1 already
+    mov     x0, x9                                      // transfer.from = the one that left; transfer.data is in x1 already
     restore_callee_saved
     ret                                                 // `ret`, not `br`: it may land where there is no `bti`
 end_function SYMBOL(weft_jump_context)
@@ -182,7 +182,7 @@ public_function SYMBOL(weft_ontop_context)
     save_callee_saved
     mov     x9, sp                                      // the leaving context
     mov     sp, x0                                      // the arriving context's stack
-    mov     x0, x9                                      // argument of call: {from = who left, data = x1}
+    mov     x0, x9                                      // argument of call: {from = the one that left, data = x1}
     restore_callee_saved
     mov     x16, x2                                     // a branch through x16 or x17 may land on `bti c`, the landing
     br      x16                                         // pad of a function; x2 may hold anything for `call`
@@ -191,9 +191,9 @@ end_function SYMBOL(weft_ontop_context)
 // ---------------------------------------------------------------------------------------------------------------------
 // The first return of a context made by make arrives here: x19 = entry, x0 and x1 = transfer, sp = top of the stack.
 // On x86 the entry could be "returned" to, with its own return address pushed beside it; here the return address belongs
-// into x30, so somebody must put it there.
+// into x30, so an instruction must put it there.
 private_function SYMBOL(weft_context_entry)
-    .cfi_undefined x30                                  // unwinder: nobody called us; the stack ends here
+    .cfi_undefined x30                                  // unwinder: we have no caller; the stack ends here
     brk     #0                                          // never runs. An unwinder looks up "return address - 1", and a
                                                         // context that never ran "returns" to the next line
 LOCAL(context_entry):
@@ -205,10 +205,10 @@ LOCAL(context_entry):
     mov     x17, x19                                    // (a branch through x17 may land on `bti c`)
 #    endif
     adr     x30, 1f                                     // entry's return address, put there and not left by a `blr`:
-                                                        // nobody returns, and the predictor of returns would expect it
+                                                        // no function returns, and the predictor of returns would expect it
     br      x17                                         // entry(transfer)
 1:
-    bl      SYMBOL(abort)                               // entry returned, but nobody is there to return to
+    bl      SYMBOL(abort)                               // entry returned, but there is no caller to return to
     brk     #0                                          // so that abort's return address lies inside this function
 end_function SYMBOL(weft_context_entry)
 
@@ -247,7 +247,7 @@ private_label SYMBOL(weft_fiber_start)                  // 4 beyond a multiple o
     adr     x30, 1f                                     // its return address, as in weft_context_entry
     br      x17                                         // does not come back
 1:
-    brk     #0                                          // for those who look up the return address itself
+    brk     #0                                          // for tools that look up the return address itself
 end_function SYMBOL(weft_fiber_entry)
 
 #    if defined(__ELF__)

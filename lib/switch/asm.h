@@ -26,7 +26,7 @@
 //
 // With WEFT_LINK_BACKTRACES a backtrace goes on from the entry of a fiber to its resumer; else it ends there.
 
-#if defined(WEFT_LINK_BACKTRACES) && WEFT_LINK_BACKTRACES
+#if defined(WEFT_LINKS_BACKTRACES) && WEFT_LINKS_BACKTRACES
 #    define LINK_BACKTRACES 1
 #else
 #    define LINK_BACKTRACES 0

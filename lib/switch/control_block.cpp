@@ -30,7 +30,7 @@ void detail::make_control_block(control_block& block, void* stack_top, [[maybe_u
     // Its uppermost third becomes the shadow call stack, which grows up from where the other one begins to grow down.
     // It gets 8 bytes from a function that gets 16 or more of the other, and the last of them before the other is used
     // up: so it ends no sooner, and needs no guard of its own. It keeps return addresses safe from what is written into
-    // frames, not from who writes on and on beyond the first of them.
+    // frames, not from code that writes on and on beyond the first of them.
     stack_top = static_cast<std::byte*>(stack_top) - size / 3 - 16;
 #endif
     void* const sp = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(stack_top) & ~std::uintptr_t{15});

@@ -26,7 +26,7 @@ static void first_function(boost_context::transfer_t made) noexcept {
     const auto entry = reinterpret_cast<void (*)(weft::transfer)>(made.data);
     const boost_context::transfer_t arrived = boost_context::jump_fcontext(made.fctx, nullptr);
     entry({arrived.fctx, arrived.data});
-    std::abort(); // entry returned, but nobody is there to return to
+    std::abort(); // entry returned, but there is no caller to return to
 }
 
 extern "C" {

@@ -4,7 +4,7 @@
 // faults where the two differ, so a switch would have to exchange the copies, too. weft's does not, and its objects do
 // not promise it: a system then gives the whole program none, unless it is told to give one in any case. Such a program
 // would die of a fault at its first `ret` on another stack. It is told why instead, before main.
-// The assembly refers to this file, so that whoever links a switch links it.
+// The assembly refers to this file, so that a program that links a switch links it.
 
 #include <cstdint>
 #include <cstdio>

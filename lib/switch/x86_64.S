@@ -131,7 +131,7 @@ public_function SYMBOL(weft_ontop_context)
     save_callee_saved
     movq    %rsp, %rax                              // the leaving context
     movq    %rdi, %rsp                              // the arriving context's stack
-    movq    %rax, %rdi                              // argument of call: {from = who left, data = rsi}
+    movq    %rax, %rdi                              // argument of call: {from = the one that left, data = rsi}
     restore_callee_saved %rdi
     jmp     *%rdx
 end_function SYMBOL(weft_ontop_context)
@@ -139,18 +139,18 @@ end_function SYMBOL(weft_ontop_context)
 // ---------------------------------------------------------------------------------------------------------------------
 // The first return of a context made by make arrives here: rbx = entry, rax and rdx = transfer, rsp = top of the stack.
 private_function SYMBOL(weft_context_entry)
-    .cfi_undefined %rip                             // unwinder: nobody called us; the stack ends here
+    .cfi_undefined %rip                             // unwinder: we have no caller; the stack ends here
     ud2                                             // never runs. An unwinder looks up "return address - 1", and a
                                                     // context that never ran "returns" to the next line
 LOCAL(context_entry):
     movq    %rax, %rdi                              // a result becomes an argument: transfer.from ...
     movq    %rdx, %rsi                              // ... and transfer.data
     leaq    1f(%rip), %rcx
-    pushq   %rcx                                    // entry's return address, pushed and not left by a `call`: nobody
+    pushq   %rcx                                    // entry's return address, pushed and not left by a `call`: no function
     jmp     *%rbx                                   // returns there, and the predictor of returns would still expect it.
-1:                                                  // (The CFA stays what it is after a return: nobody called us.)
+1:                                                  // (The CFA stays what it is after a return: we have no caller.)
 #    if defined(__APPLE__)
-    call    SYMBOL(abort)                           // entry returned, but nobody is there to return to
+    call    SYMBOL(abort)                           // entry returned, but there is no caller to return to
 #    else
     call    SYMBOL(abort)@PLT
 #    endif
@@ -182,7 +182,7 @@ private_label SYMBOL(weft_fiber_start)
     pushq   %rcx                                    // its return address, as in weft_context_entry
     jmp     *%rax                                   // does not come back
 1:
-    ud2                                             // for those who look up the return address itself
+    ud2                                             // for tools that look up the return address itself
 end_function SYMBOL(weft_fiber_entry)
 
 #    if defined(__ELF__)

@@ -30,13 +30,13 @@
     .size   SYMBOL(WEFT_THREAD_STATE), WEFT_THREAD_STATE_SIZE
     .p2align 3
 SYMBOL(WEFT_THREAD_STATE):
-    .quad   SYMBOL(weft_exceptions_not_asked_for)   // asked: always busy, so that the first resume asks
-    .quad   SYMBOL(weft_exceptions_not_asked_for)   // at_rest
+    .quad   SYMBOL(weft_exceptions_unknown)   // current: always busy, so that the first resume asks
+    .quad   SYMBOL(weft_exceptions_unknown)   // idle_sentinel
     .quad   0                                       // context
     .quad   0                                       // number
-    .quad   WEFT_THREAD_STATE_NOT_IN_USE            // idle
-    .quad   WEFT_THREAD_STATE_ASK                   // idle_limit
-    .hidden SYMBOL(weft_exceptions_not_asked_for)   // in thread_state.cpp
+    .quad   WEFT_THREAD_STATE_NOT_IN_USE            // cached
+    .quad   WEFT_THREAD_STATE_ASK                   // cache_limit
+    .hidden SYMBOL(weft_exceptions_unknown)   // in thread_state.cpp
 
 #    if defined(__x86_64__)
 

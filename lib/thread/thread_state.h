@@ -4,7 +4,7 @@
 // What thread_state.S and C++ both know of a thread's state; checked in thread_state.cpp.
 #define WEFT_THREAD_STATE_SIZE 48
 #define WEFT_THREAD_STATE_NOT_IN_USE 1
-#define WEFT_THREAD_STATE_ASK -1 /* idle_limit: ask_library */
+#define WEFT_THREAD_STATE_ASK -1 /* cache_limit: ask_library */
 
 #if !defined(__ASSEMBLER__)
 
@@ -17,7 +17,7 @@ extern "C" {
 
 // What a thread_state refers to until the first resume on its thread, instead of the thread's exceptions. Wherever
 // busy() looks, there is something in it: so resume() takes the slow path, which asks for the thread's own.
-[[gnu::visibility("hidden")]] extern const std::array<std::byte, 128> weft_exceptions_not_asked_for;
+[[gnu::visibility("hidden")]] extern const std::array<std::byte, 128> weft_exceptions_unknown;
 }
 
 namespace weft::detail {

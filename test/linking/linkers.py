@@ -20,14 +20,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 HERE = ROOT / "test/linking"
 COPIES = 512  # of 48 bytes: half of them at every multiple of 16 below 4096, as 3 and 256 have no common divisor, and half
 # of them, behind a word of their own, at every other multiple of 8
-NAMES = ("weft_thread_state", "weft_this_thread", "by_address", "asked", "at_rest", "set_asked")
+NAMES = ("weft_thread_state", "weft_this_thread", "by_address", "current", "idle_sentinel", "set_current")
 
 CHECKS = """
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 struct copy {{ char* (*of_compiler)(void); void* (*by_function)(void); void* (*by_address)(void);
-               void* (*asked)(void); void* (*at_rest)(void); void (*set_asked)(void*); }};
+               void* (*current)(void); void* (*idle_sentinel)(void); void (*set_current)(void*); }};
 {declarations}
 static const struct copy copies[] = {{
 {table}
@@ -40,13 +40,13 @@ static void* check(void* first) {{
         void *words[2], *now;
         memcpy(words, state, sizeof words);
         int right = c->by_function() == state && c->by_address() == state;
-        right = right && words[0] && c->asked() == words[0] && c->at_rest() == words[1];
+        right = right && words[0] && c->current() == words[0] && c->idle_sentinel() == words[1];
         words[1] = state + 1;
         memcpy(state + sizeof now, words + 1, sizeof now); // apart: words[0] is the same on each thread
         if (right) {{
-            c->set_asked(state);
+            c->set_current(state);
             memcpy(&now, state, sizeof now);
-            right = now == state && c->asked() == state && c->at_rest() == state + 1;
+            right = now == state && c->current() == state && c->idle_sentinel() == state + 1;
         }}
         wrong += !right;
         if (first) offsets |= 1U << ((unsigned long)state % 4096 / 8 % 32);
@@ -143,8 +143,8 @@ class Linking:
         once = re.sub(r'\n[^\n]*"error: weft [^\n]*\n__morestack:\n', "\n", reach.read_text())  # it refuses split stacks
         word = '.section .tdata, "awT", %progbits\n.quad 0\n'
         copies = "\n".join((word if number == COPIES // 2 else "") + copied(once + body, number) for number in range(COPIES))
-        assembly.write_text(f"{macros}\n{copies}\n.section .rodata\n.globl weft_exceptions_not_asked_for\n"
-                            "weft_exceptions_not_asked_for: .fill 128, 1, 1\n")
+        assembly.write_text(f"{macros}\n{copies}\n.section .rodata\n.globl weft_exceptions_unknown\n"
+                            "weft_exceptions_unknown: .fill 128, 1, 1\n")
         declarations = "".join(
             f"extern _Thread_local char weft_thread_state_{n}[48]; static char* of_compiler_{n}(void) "
             f"{{ return weft_thread_state_{n}; }} void *weft_this_thread_{n}(void), *by_address_{n}(void), *asked_{n}(void), "

@@ -8,8 +8,8 @@
 extern "C" {
 
 void* by_address() { return &weft::detail::this_thread(); }
-const void* asked() { return weft::detail::thread_pointers().asked(); }
-const void* at_rest() { return weft::detail::thread_pointers().at_rest(); }
-void set_asked(const void* to) { weft::detail::thread_pointers().set_asked(to); }
+const void* current() { return weft::detail::thread_pointers().current(); }
+const void* idle_sentinel() { return weft::detail::thread_pointers().idle_sentinel(); }
+void set_current(const void* to) { weft::detail::thread_pointers().set_current(to); }
 
 } // extern "C"

@@ -142,7 +142,7 @@ class Workshop:
         kind = "shared" if shared else "static"
         static = [] if shared else ["-DWEFT_STATIC=1"]
         libraries = {"release": self.library(f"{kind}-release", "-O2", "-DNDEBUG", shared=shared),
-                     "debug": self.library(f"{kind}-debug", "-O0", "-DWEFT_CHECK_CONTEXTS=1", shared=shared)}
+                     "debug": self.library(f"{kind}-debug", "-O0", "-DWEFT_CHECKS_CONTEXTS=1", shared=shared)}
         main = self.compile(HERE / "main.cpp", f"main-{kind}.o", "-O0", *static)
         halves = self.halves(kind, *static)
         for (name, library), first, second in itertools.product(libraries.items(), *[("NDEBUG", "debug")] * 2):
@@ -191,7 +191,7 @@ class Workshop:
                 yield Setting(f"{switch}_needs_weft_with_fsanitize_memory", ["-fsanitize=memory"])
             if self.run(*self.compiler, "-fsyntax-only", "-include", "valgrind/valgrind.h", "-xc++", "/dev/null",
                         may_fail=True).returncode == 0:
-                yield Setting(f"{switch}_no_sanitizer_valgrind", ["-DWEFT_VALGRIND=1"])
+                yield Setting(f"{switch}_no_sanitizer_valgrind", ["-DWEFT_TELLS_VALGRIND=1"])
 
     @staticmethod
     def untagged(names, tag):

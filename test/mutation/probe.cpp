@@ -145,7 +145,7 @@ struct to_resumer {
 };
 struct to_resumer_for_good {
     [[gnu::always_inline]] static void run(weft::detail::control_block& b) {
-        weft::detail::switch_to_resumer_for_good(b);
+        weft::detail::switch_to_resumer_not_resumable(b);
     }
 };
 struct to_resumer_if_marked {

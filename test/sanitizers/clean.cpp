@@ -302,5 +302,5 @@ int main() {
     bare_contexts();
     memory_of_abandoned_contexts();
     // To Valgrind it is possibly lost: weft has pointers into stacks, and none to where these begin.
-    if (!WEFT_VALGRIND) wait_to_the_end();
+    if (!WEFT_TELLS_VALGRIND) wait_to_the_end();
 }

@@ -12,7 +12,7 @@
 #if WEFT_TSAN
 #    include <sanitizer/tsan_interface.h>
 #endif
-#if WEFT_VALGRIND
+#if WEFT_TELLS_VALGRIND
 #    include <valgrind/valgrind.h>
 #endif
 
@@ -31,7 +31,7 @@ public:
 #if WEFT_TSAN
         inside_ = __tsan_create_fiber(0);
 #endif
-#if WEFT_VALGRIND
+#if WEFT_TELLS_VALGRIND
         registered_ = VALGRIND_STACK_REGISTER(lowest(), stack_.sp);
 #endif
     }
@@ -41,7 +41,7 @@ public:
 #if WEFT_TSAN
         __tsan_destroy_fiber(inside_);
 #endif
-#if WEFT_VALGRIND
+#if WEFT_TELLS_VALGRIND
         VALGRIND_STACK_DEREGISTER(registered_);
 #endif
         allocator_.deallocate(stack_);

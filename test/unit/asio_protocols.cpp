@@ -2,14 +2,14 @@
 
 // Long composed operations with use_fiber: HTTP of Boost.Beast over TLS, and its WebSocket, between two bodies on strands of
 // a pool. Their thousands of steps stay on the strand of the body that waits. WebSocket over TLS compiles for two minutes,
-// as a step of either is a type for each step of the other: WEFT_TEST_EVERYWHERE adds it.
+// as a step of either is a type for each step of the other: WEFT_TEST_WEBSOCKET_OVER_TLS adds it.
 
 #include <weft/asio.hpp>
 
 #include <boost/asio/ssl.hpp>
 #include <boost/beast/core.hpp>
 #include <boost/beast/http.hpp>
-#ifdef WEFT_TEST_EVERYWHERE
+#ifdef WEFT_TEST_WEBSOCKET_OVER_TLS
 #    include <boost/beast/ssl.hpp>
 #endif
 #include <boost/beast/websocket.hpp>
@@ -229,7 +229,7 @@ BOOST_AUTO_TEST_CASE(websockets_between_bodies_on_strands_of_a_pool) {
     BOOST_TEST(right == rounds);
 }
 
-#ifdef WEFT_TEST_EVERYWHERE
+#ifdef WEFT_TEST_WEBSOCKET_OVER_TLS
 BOOST_AUTO_TEST_CASE(websockets_over_tls_between_bodies_on_strands_of_a_pool) {
     ssl::context server{ssl::context::tls_server}, client{ssl::context::tls_client};
     identify(server);

@@ -48,7 +48,7 @@ BOOST_AUTO_TEST_CASE(the_default_is_what_the_program_says) {
 BOOST_AUTO_TEST_CASE(it_costs_nothing) {
     for (int n = 0; n < 3; ++n) weft::fiber{[] {}}.resume();
     const weft::detail::thread_state& thread = weft::detail::this_thread();
-    if (before_others && thread.idle != weft::detail::not_in_use) BOOST_TEST(at_hand(thread));
+    if (before_others && thread.cached != weft::detail::not_in_use) BOOST_TEST(has_cached_fiber(thread));
 }
 
 // Until another is set: from then on the library is asked.
@@ -56,7 +56,7 @@ BOOST_AUTO_TEST_CASE(it_can_still_be_set) {
     weft::set_default_stack_size(2 * size);
     BOOST_TEST(stack_of(weft::fiber{[] {}}) >= 2 * size);
     weft::fiber{[] {}}.resume();
-    BOOST_TEST(!at_hand(weft::detail::this_thread()));
+    BOOST_TEST(!has_cached_fiber(weft::detail::this_thread()));
     weft::set_default_stack_size(size);
     BOOST_TEST(has_it(weft::fiber{[] {}}));
 }

@@ -79,7 +79,7 @@ auto page_of(const void* address) noexcept {
 }
 
 // On stacks that cost as little as possible.
-std::vector<fiber> idle_fibers(std::size_t count) {
+std::vector<fiber> some_fibers(std::size_t count) {
     static weft::stack_pool pool{weft::minimum_stack_size};
     std::vector<fiber> all;
     all.reserve(count);
@@ -92,14 +92,14 @@ BOOST_AUTO_TEST_SUITE(records)
 #if FAILING_MAPPINGS
 // The first case of the program: when a thread has ended, no record is in use.
 BOOST_AUTO_TEST_CASE(one_slab_is_kept) {
-    for (int n = 0; n < 20; ++n) std::thread([] { static_cast<void>(idle_fibers(3)); }).join();
+    for (int n = 0; n < 20; ++n) std::thread([] { static_cast<void>(some_fibers(3)); }).join();
     BOOST_TEST(slabs_mapped == 1);
 }
 #endif
 
 // Few of these records have been in use before.
 BOOST_AUTO_TEST_CASE(neighbours_are_made_one_after_the_other) {
-    const std::vector<fiber> fibers = idle_fibers(1000);
+    const std::vector<fiber> fibers = some_fibers(1000);
     int neighbours = 0;
     for (std::size_t n = 1; n < fibers.size(); ++n)
         neighbours += static_cast<const std::byte*>(record_of(fibers[n])) -
@@ -110,7 +110,7 @@ BOOST_AUTO_TEST_CASE(neighbours_are_made_one_after_the_other) {
 
 // 64 of them on a page. In between some lie that the thread has had before.
 BOOST_AUTO_TEST_CASE(those_of_many_fibers_take_few_pages) {
-    const std::vector<fiber> fibers = idle_fibers(1280);
+    const std::vector<fiber> fibers = some_fibers(1280);
     std::set<std::uintptr_t> pages;
     std::set<const void*> different;
     for (const fiber& f : fibers) {
@@ -124,25 +124,25 @@ BOOST_AUTO_TEST_CASE(those_of_many_fibers_take_few_pages) {
 
 BOOST_AUTO_TEST_CASE(slabs_go_back_when_none_of_their_records_is_in_use) {
     {
-        const std::vector<fiber> fibers = idle_fibers(5 * in_a_slab);
+        const std::vector<fiber> fibers = some_fibers(5 * in_a_slab);
         BOOST_TEST(slabs() >= 5);
         BOOST_TEST(slabs() <= 7);
     }
     BOOST_TEST(slabs() <= 2); // one with room is kept, and this thread has some records
 #if FAILING_MAPPINGS
     const long before = mapped;
-    for (int n = 0; n < 4; ++n) static_cast<void>(idle_fibers(5 * in_a_slab));
+    for (int n = 0; n < 4; ++n) static_cast<void>(some_fibers(5 * in_a_slab));
     BOOST_TEST(mapped <= before + 512 * 1024);
 #endif
 }
 
 // Each time as many are destroyed and made again, some in the middle.
 BOOST_AUTO_TEST_CASE(records_are_used_again) {
-    std::vector<fiber> fibers = idle_fibers(4 * in_a_slab + 100);
+    std::vector<fiber> fibers = some_fibers(4 * in_a_slab + 100);
     const int before = slabs(); // in all of them together less is free than a third of these fibers want
     for (int round = 0; round < 10; ++round) {
         for (std::size_t n = 0; n < fibers.size(); n += 3) fibers[n] = {};
-        for (std::size_t n = 0; n < fibers.size(); n += 3) fibers[n] = std::move(idle_fibers(1)[0]);
+        for (std::size_t n = 0; n < fibers.size(); n += 3) fibers[n] = std::move(some_fibers(1)[0]);
         for (fiber& f : fibers) BOOST_REQUIRE(!f.done());
     }
     BOOST_TEST(slabs() == before);
@@ -183,7 +183,7 @@ BOOST_AUTO_TEST_CASE(a_thread_that_ends_leaves_nothing_behind) {
     std::set<const void*> seen;
     for (int n = 0; n < 100; ++n)
         std::thread([&] {
-            const std::vector<fiber> some = idle_fibers(3);
+            const std::vector<fiber> some = some_fibers(3);
             for (const fiber& f : some) seen.insert(record_of(f));
         }).join();
     BOOST_TEST(seen.size() <= 32u);
@@ -198,7 +198,7 @@ BOOST_AUTO_TEST_CASE(nor_do_fibers_that_end_after_the_thread_gave_its_records_ba
     for (int n = 0; n < 50; ++n)
         std::thread([&] {
             static thread_local last_of_all mine;
-            mine.fibers = idle_fibers(40);
+            mine.fibers = some_fibers(40);
             for (const fiber& f : mine.fibers) seen.insert(record_of(f));
         }).join();
     BOOST_TEST(seen.size() <= 100u);
@@ -216,7 +216,7 @@ BOOST_AUTO_TEST_CASE(they_may_come_back_on_another_thread) {
         std::vector<std::thread> workers;
         for (int t = 0; t < threads; ++t)
             workers.emplace_back([&, t] {
-                made[static_cast<std::size_t>(t)] = idle_fibers(count);
+                made[static_cast<std::size_t>(t)] = some_fibers(count);
                 all_are_made.arrive_and_wait();
                 for (fiber& f : made[static_cast<std::size_t>(t + 1) % threads]) {
                     f.resume();

@@ -636,7 +636,7 @@ BOOST_AUTO_TEST_CASE(the_tags_tell_how_a_flow_was_left) {
             for (bool for_good = false;; for_good = !for_good) {
                 found.push_back(tags_of(block));
                 if (for_good)
-                    switch_to_resumer_for_good(block);
+                    switch_to_resumer_not_resumable(block);
                 else
                     switch_to_resumer(block);
             }

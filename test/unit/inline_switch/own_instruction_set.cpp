@@ -264,7 +264,7 @@ void fiber_side() {
 alignas(64) std::byte memory[256 * 1024];
 weft::detail::control_block block;
 struct end {
-    static void run() { weft::detail::switch_to_resumer_for_good(block); }
+    static void run() { weft::detail::switch_to_resumer_not_resumable(block); }
 };
 void end_of_fiber() {
     static bool ended;

@@ -88,7 +88,7 @@ private:
         private:
             enum class state { waits, wakes, returned, abandoned };
 
-            // Whoever sees that it has returned destroys it. Not inline: Clang before 19 lets code of await_suspend use
+            // The thread that sees that it has returned destroys it. Not inline: Clang before 19 lets code of await_suspend use
             // the frame after that.
             [[gnu::noinline]] static void end(std::coroutine_handle<promise_type> self) noexcept {
                 std::atomic<state>& to = self.promise().state_;

@@ -144,7 +144,7 @@ private:
 
 /// What an operation calls when it has completed.
 ///
-/// If nobody has asked what is associated with it, and it is called inside of the start, then the function that starts
+/// If no code has asked what is associated with it, and it is called inside of the start, then the function that starts
 /// has simply called it: there the coroutine goes on when that function has returned. Otherwise it may be an executor
 /// that calls it, and the coroutine has to go on in that call.
 template <class Operation, bool InAwaitable>

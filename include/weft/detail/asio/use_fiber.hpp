@@ -29,7 +29,7 @@ namespace weft {
 /// like give it what it shall have.
 ///
 /// What starting the operation throws appears here, where use_awaitable lets it leave run(). If the start has given the
-/// handler away before, there is somebody who will call it: the exception leaves run() as there, and in another
+/// handler away before, there is an operation that will call it: the exception leaves run() as there, and in another
 /// coroutine type appears here when the operation completes.
 ///
 /// An operation that completes inside of its start goes on after it, if the start has called the handler itself, and in

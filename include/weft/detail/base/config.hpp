@@ -22,8 +22,8 @@
 #endif
 
 // The build defines it when it was configured with WEFT_VALGRIND=ON.
-#if !defined(WEFT_VALGRIND)
-#    define WEFT_VALGRIND 0
+#if !defined(WEFT_TELLS_VALGRIND)
+#    define WEFT_TELLS_VALGRIND 0
 #endif
 
 // Without exceptions (-fno-exceptions) compilers refuse `try`, `catch` and `throw`, even where nothing is ever thrown:
@@ -92,7 +92,7 @@
 #    error "weft: fibers have one stack each, and -fsanitize=safe-stack wants two: build without it"
 #endif
 #if WEFT_HAS_FEATURE(dataflow_sanitizer)
-#    error "weft: nobody tells -fsanitize=dataflow where control goes at a switch: build without it"
+#    error "weft: -fsanitize=dataflow is not told where control goes at a switch: build without it"
 #endif
 // No macro tells of -fsplit-stack. Code that was compiled so calls __morestack; that this name stands for a place in a
 // section which linkers drop is an error as soon as it is used, and the section's name says why. (bfd, lld; gold refuses
@@ -108,7 +108,7 @@ asm(".ifndef __morestack\n\t"
 // Under PAC a saved program counter rests in memory signed.
 #define WEFT_SIGNED_CONTEXTS WEFT_PAC
 
-// The settings that inline code and the library must share: what a control block holds, and who is told of a switch.
+// The settings that inline code and the library must share: what a control block holds, and which tool is told of a switch.
 // Nothing else is shared: NDEBUG, optimization, exceptions and the rest may differ from file to file.
 #if !WEFT_SWITCH_NATIVE
 #    define WEFT_SETTINGS_SWITCH "boost_switch"
@@ -135,7 +135,7 @@ asm(".ifndef __morestack\n\t"
 #else
 #    define WEFT_SETTINGS_SANITIZER "_no_sanitizer"
 #endif
-#if WEFT_VALGRIND
+#if WEFT_TELLS_VALGRIND
 #    define WEFT_SETTINGS_VALGRIND "_valgrind"
 #else
 #    define WEFT_SETTINGS_VALGRIND ""

@@ -16,7 +16,7 @@
 #if WEFT_MSAN
 #    include <sanitizer/msan_interface.h>
 #endif
-#if WEFT_VALGRIND
+#if WEFT_TELLS_VALGRIND
 #    include <valgrind/memcheck.h>
 #endif
 
@@ -31,7 +31,7 @@ struct stack_bounds {
 
 /// `size` bytes from `lowest` become a stack. Frames that were left there and never returned (of an abandoned context,
 /// or of one that was unmapped since) have poisoned AddressSanitizer's shadow of them, and HWAddressSanitizer still
-/// tags them. To Valgrind what lies below a stack pointer that has been is nobody's.
+/// tags them. To Valgrind what lies below a stack pointer that has been belongs to no one.
 WEFT_TAGGED inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] std::size_t size) noexcept {
 #if WEFT_ASAN
     ASAN_UNPOISON_MEMORY_REGION(lowest, size);
@@ -43,7 +43,7 @@ WEFT_TAGGED inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe
     const auto to = (reinterpret_cast<std::uintptr_t>(lowest) + size) & ~std::uintptr_t{15};
     __hwasan_tag_memory(reinterpret_cast<const void*>(from), 0, to - from);
 #endif
-#if WEFT_VALGRIND
+#if WEFT_TELLS_VALGRIND
     VALGRIND_MAKE_MEM_UNDEFINED(lowest, size);
 #endif
 }

@@ -27,7 +27,7 @@ inline constexpr std::uint64_t ambient_kind = 1;
 /// What a body that suspends in an await hands to the coroutine that drives it. Lies on the body's stack, beside the
 /// awaiter, which it hides the type of.
 struct await_request {
-    /// Calls await_suspend with the driver's handle, on the driver's stack, when the body has left its own: whoever
+    /// Calls await_suspend with the driver's handle, on the driver's stack, when the body has left its own: what
     /// completes the awaited operation may resume the driver at once, on any thread, so nothing of the request may be
     /// touched after the call. Returns the coroutine to go on with; null if the driver stays suspended.
     std::coroutine_handle<> (*start)(await_request&, std::coroutine_handle<> driver) noexcept;
@@ -82,7 +82,7 @@ std::coroutine_handle<> start_await(await_request& request, std::coroutine_handl
 /// branch, which is predicted, and no selection; the empty instructions keep the compiler from making it one, and from
 /// taking d.body for the fiber it has been found equal to.
 WEFT_ALWAYS_INLINE fiber_record* body_of(const driver& d) noexcept {
-    auto* const running = reinterpret_cast<fiber_record*>(const_cast<std::byte*>(thread_pointers{}.asked()));
+    auto* const running = reinterpret_cast<fiber_record*>(const_cast<std::byte*>(thread_pointers{}.current()));
     auto* same = running;
     asm("" : "+r"(same));
     if (same == d.body) [[likely]]

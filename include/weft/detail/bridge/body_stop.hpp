@@ -16,7 +16,7 @@
 #endif
 
 // Between stop tokens and waits that are cancelled in another way. Where the standard library has no stop tokens (LLVM's,
-// before version 20), nobody has one.
+// before version 20), no body has one.
 
 namespace weft::detail {
 
@@ -26,7 +26,7 @@ namespace weft::detail {
 class stop_of_body {
 public:
     void stop() { source_.request_stop(); }
-    /// It is no longer to stop: who asks from now on gets another token.
+    /// It is no longer to stop: code that asks from now on gets another token.
     void forget() noexcept {
         if (source_.stop_requested()) source_ = std::stop_source(std::nostopstate);
     }
@@ -37,7 +37,7 @@ public:
     static bool is_unwinding(const stop_answer& asked) noexcept { return asked.unwinding; }
 
 private:
-    std::stop_source source_{std::nostopstate}; // for who has asked
+    std::stop_source source_{std::nostopstate}; // for those that have asked
 };
 
 /// Cancels a wait when the body that waits is told to stop.

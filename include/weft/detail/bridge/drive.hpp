@@ -121,7 +121,7 @@ private:
 
 // GCC takes a promise's operator new that sees the coroutine's parameters for a placement form that no operator delete
 // matches; a coroutine's frame is always freed by the usual form ([dcl.fct.def.coroutine]/12).
-// And it warns of the linkage of a frame that holds a body made in another body, as if somebody could name the frame.
+// And it warns of the linkage of a frame that holds a body made in another body, as if other code could name the frame.
 #if defined(__GNUC__) && !defined(__clang__)
 #    pragma GCC diagnostic push
 #    pragma GCC diagnostic ignored "-Wmismatched-new-delete"

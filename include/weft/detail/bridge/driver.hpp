@@ -31,7 +31,7 @@ concept has_stop_provider = requires(P& p) {
     { p.stop() } -> std::same_as<stop_provider*>;
 };
 
-/// What a coroutine offers to those below its stackful body who know it only as a driver. `kind`, an await_request::kind,
+/// What a coroutine offers to those below its stackful body that know it only as a driver. `kind`, an await_request::kind,
 /// says whose it is: its adapter derives from it.
 struct driver_services {
     std::uint64_t kind;
@@ -42,7 +42,7 @@ struct WEFT_TAGGED driver {
     fiber_record* body = nullptr;
     await_request* request = nullptr; // set by the body while it is suspended in an await
     bool takes_foreign = false;       // weft::await may suspend it
-    stop_provider* stop = nullptr;    // null: nobody will tell it to stop
+    stop_provider* stop = nullptr;    // null: nothing will tell it to stop
     driver_services* services = nullptr; // null: it offers none
     unsigned nested = 0;              // how many operations in a row its adapter went on with inside of each other
 };

@@ -76,7 +76,7 @@ struct stopped_end {
     [[noreturn]] void await_resume() const noexcept { std::terminate(); }
 };
 
-/// Who knows the stop token of a driver with this promise; weft/senders.hpp also asks the promises of P2300.
+/// What knows the stop token of a driver with this promise; weft/senders.hpp also asks the promises of P2300.
 template <class Promise>
 class promise_stop {
 public:
@@ -152,7 +152,7 @@ private:
         }
     }
 
-    // True, or no coroutine: stays suspended. Whoever resumes the driver may do so before the awaiter has returned.
+    // True, or no coroutine: stays suspended. Another thread may resume the driver before the awaiter has returned.
     auto suspend(std::coroutine_handle<> driver) noexcept -> std::conditional_t<transfers, std::coroutine_handle<>, bool> {
         const auto handle = std::coroutine_handle<Promise>::from_address(driver.address());
         if (!failed_) {
@@ -180,7 +180,7 @@ private:
     }
 
     Promise& promise_;
-    beginning_failure& failure_; // of who makes the coroutine: gone when the coroutine has begun
+    beginning_failure& failure_; // of the function that makes the coroutine: gone when the coroutine has begun
     bool failed_ = false;
     awaiter* awaiter_ = nullptr;
     awaiter_storage<source> kept_;
@@ -251,7 +251,7 @@ public:
             handle_.destroy(); // no return object did
     }
 
-    /// What R's promise makes for who called. \throws what it throws: then nothing is left.
+    /// What R's promise makes for the caller. \throws what it throws: then nothing is left.
     decltype(auto) return_object() {
         WEFT_TRY {
             return std::coroutine_handle<Promise>::from_address(handle_.address()).promise().get_return_object();

@@ -8,7 +8,7 @@
 namespace weft::detail {
 
 /// Room for the frame of a coroutine that an operation of another library resumes when it completes. A wait that has
-/// been given up leaves it to the operation, which may complete later or never: nobody can tell. So these frames are
+/// been given up leaves it to the operation, which may complete later or never: this cannot be known. So these frames are
 /// small, and come from blocks that are reused and not returned.
 /// \throws std::bad_alloc
 WEFT_API void* allocate_waker(std::size_t size);

@@ -60,7 +60,7 @@ struct context_record : waiting_flow {
 /// Makes `record` ready to run on the memory between `lowest` and itself.
 WEFT_API void prepare_context(context_record& record, void* lowest) noexcept;
 
-/// Leaves the running flow for `target`, and returns with what comes when somebody resumes it.
+/// Leaves the running flow for `target`, and returns with what comes when another flow resumes it.
 WEFT_API handover hand_over(waiting_flow& target, handover sent) noexcept;
 
 WEFT_API bool may_resume(const waiting_flow& flow) noexcept;

@@ -10,28 +10,28 @@
 
 // A fiber whose body has ended waits in its first function, and could run another one. So a thread keeps a few that
 // were destroyed, each with its record and its stack, and to make a fiber is mostly to give one of them a body. The
-// last one is at hand here, the others are out of line.
+// last one is in the thread's state, the others are out of line.
 namespace weft::detail {
 
-/// One that is not at hand, or a new one. \throws stack_exhausted
-WEFT_API fiber_record& take_another_idle_fiber();
+/// One of the others, or a new one. \throws stack_exhausted
+WEFT_API fiber_record& take_another_cached_fiber();
 
-/// destroy() of a fiber that has not ended or is not to be kept as it is, or where another one is at hand.
+/// destroy() of a fiber that has not ended or is not to be kept as it is, or where the thread's state has one already.
 WEFT_API void destroy_with_care(fiber_record& fiber) noexcept;
 
-/// Is a fiber at hand that may be taken without a question? The limit is written by other threads, see
+/// Is there one in the thread's state that inline code may take? The limit is written by other threads, see
 /// lib/stack/process_pools.h, and read plainly, so that it is an operand of the comparison: a thread that has learnt of
 /// another default size has learnt of the limit, too.
-inline bool at_hand(const thread_state& thread) noexcept { return thread.idle > thread.idle_limit; }
+inline bool has_cached_fiber(const thread_state& thread) noexcept { return thread.cached > thread.cache_limit; }
 
-/// A fiber without a body that lies in an idle_fiber_frame: one that the thread has kept, or a new one.
+/// A fiber without a body that lies in an cached_fiber_frame: one that the thread has kept, or a new one.
 /// \throws stack_exhausted
-inline fiber_record& take_idle_fiber() {
+inline fiber_record& take_cached_fiber() {
     thread_state& thread = this_thread();
-    if (!at_hand(thread)) [[unlikely]]
-        return take_another_idle_fiber();
-    auto& fiber = *reinterpret_cast<fiber_record*>(thread.idle);
-    thread.idle = room_for_one;
+    if (!has_cached_fiber(thread)) [[unlikely]]
+        return take_another_cached_fiber();
+    auto& fiber = *reinterpret_cast<fiber_record*>(thread.cached);
+    thread.cached = room_for_one;
     let_resume(fiber.context);
     return fiber;
 }
@@ -40,12 +40,12 @@ inline fiber_record& take_idle_fiber() {
 /// running. Leaves no_fiber alone, of whichever copy of weft.
 inline void destroy(fiber_record& fiber) noexcept {
     thread_state& thread = this_thread();
-    if (fiber.progress != ended_plainly || thread.idle != room_for_one) [[unlikely]] {
+    if (fiber.progress != ended_plainly || thread.cached != room_for_one) [[unlikely]] {
         if (is_fiber(fiber)) destroy_with_care(fiber);
         return;
     }
     ready_for_next_body(fiber);
-    thread.idle = reinterpret_cast<std::uintptr_t>(&fiber);
+    thread.cached = reinterpret_cast<std::uintptr_t>(&fiber);
 }
 
 } // namespace weft::detail

@@ -85,6 +85,6 @@ private:
 
 /// That of the fibers which threads keep when they have ended, with room for the body of most. (Frames end with a cache
 /// line.)
-using idle_fiber_frame = fiber_frame<default_stack_allocator, 128, alignof(fiber_details)>;
+using cached_fiber_frame = fiber_frame<default_stack_allocator, 128, alignof(fiber_details)>;
 
 } // namespace weft::detail

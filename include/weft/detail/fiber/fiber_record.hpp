@@ -40,7 +40,7 @@ struct fiber_details;
 
 /// One fiber: all that a plain resume touches. Records lie side by side, apart from the stacks, so that those of many
 /// fibers take few pages and few lines of the caches: a cold stack's page is fetched by the body that uses it, and by
-/// nobody else.
+/// no other code.
 struct alignas(64) fiber_record {
     control_block context; // the fiber's while it is suspended, its resumer's while it runs
     fiber_details* details = nullptr; // of a fiber never null

@@ -37,7 +37,7 @@
 //   prepared              prepared, slow        give_own_fp(), begin_to_check()
 //   prepared, suspended   running               the switch; where they are slow, run_again() before it
 //   running               suspended             the switch; wait_plainly(), where it was slow
-//   running               suspended, slow       the switch; then wait_with_care(), as its resumer finds out
+//   running               suspended, slow       the switch; then wait_slow(), as its resumer finds out
 //   running               running, slow         set_aside_in_context(), abandon_running(), suspend_never(), wait for checksums
 //   running, slow         running               take_up_again(), may_leave()
 //   running               ended                 end_body(), and the switch for good
@@ -51,9 +51,9 @@ enum fiber_state : std::uint32_t {
     suspended = 1,     // it waits in suspend(), or its body has not begun; not set of one that is plain
     threw = 2,         // it has ended, and its resumer is to be told what left its body
     unwinding = 4,     // while it runs: it is being destroyed, suspend() throws forced_unwind
-    has_inner = 8,     // while it runs: fiber_details::inner, for who asks whether it is plain
+    has_inner = 8,     // while it runs: fiber_details::inner, for code that only tests whether it is plain
     set_aside = 16,    // while it runs: its flow of control waits as a fiber_context
-    bound = 32,        // while it runs: fiber_details::bindings, for who asks whether it is plain
+    bound = 32,        // while it runs: fiber_details::bindings, for code that only tests whether it is plain
     checked = 64,      // its block has a checksum, see fiber_details; until the body has ended
     but_for_fp = 128,  // while it is suspended: plain, but for its floating-point control words
     but_for_checksum = 256, // while it is suspended: plain, but for its checksum
@@ -73,7 +73,7 @@ enum fiber_progress : std::uint32_t {
     ended_plainly = begun | ended, // the fiber can have another body at once
 };
 
-// What is asked.
+// What a fiber is.
 
 /// May a plain resume continue what waits where this word says?
 WEFT_TAGGED inline bool resumable(const void* tagged_word) noexcept {
@@ -93,7 +93,7 @@ inline bool waits(const fiber_record& fiber) noexcept { return resumable(fiber) 
 // How a fiber waits.
 
 /// The fiber, which waits, is not to be resumed plainly, for these reasons.
-inline void wait_with_care(fiber_record& fiber, std::uint32_t why) noexcept {
+inline void wait_slow(fiber_record& fiber, std::uint32_t why) noexcept {
     fiber.state = suspended | why | (fiber.state & checked);
     set_tags(fiber.context, no_tag);
 }
@@ -105,14 +105,14 @@ inline void wait_plainly(fiber_record& fiber) noexcept {
 /// The fiber, which waits and holds nothing else, waits with or without floating-point control words of its own.
 inline void wait_with_nothing_else(fiber_record& fiber) noexcept {
     if (fiber.progress & own_fp)
-        wait_with_care(fiber, but_for_fp);
+        wait_slow(fiber, but_for_fp);
     else
         wait_plainly(fiber);
 }
 /// What waits in the block is only to be switched to after its checksum was verified.
 inline void wait_for_verification(fiber_record& fiber) noexcept {
     if (resumable(fiber))
-        wait_with_care(fiber, but_for_checksum);
+        wait_slow(fiber, but_for_checksum);
     else
         set_tags(fiber.context, no_tag);
 }
@@ -125,7 +125,7 @@ inline void give_own_fp(fiber_record& fiber) noexcept {
     if constexpr (switch_keeps_fp) return;
     fiber.progress |= own_fp;
     fiber.details->fp = fp_state::read();
-    wait_with_care(fiber, but_for_fp);
+    wait_slow(fiber, but_for_fp);
 }
 
 // How it runs.

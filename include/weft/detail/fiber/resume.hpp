@@ -15,7 +15,7 @@
 namespace weft::detail {
 
 // The ways with more questions, out of line. What resume() and suspend() do inline is enough for a fiber that is merely
-// suspended or running, is resumed by no other fiber, and while nobody is handling an exception.
+// suspended or running, is resumed by no other fiber, and while the thread handles no exception.
 
 /// resume() of any fiber by anybody; the first one on each thread comes here.
 WEFT_API void* resume_with_care(fiber_record& fiber);
@@ -34,7 +34,7 @@ WEFT_API void resumed_with_care(fiber_record& fiber);
 /// over when it has left. `waiting`: waiting_in(fiber.context), or nothing. Always inlined, as all of a switch is.
 template <class... Waiting>
 WEFT_ALWAYS_INLINE void* switch_and_return(fiber_record& fiber, fiber_record& last, Waiting... waiting) {
-    departure d;
+    sanitizer_switch d;
     d.to_fiber(fiber.details->sanitizer, last.details->sanitizer);
     void* const handed_over = switch_to_fiber(fiber.context, waiting...);
     d.back_in_resumer();
@@ -44,16 +44,16 @@ WEFT_ALWAYS_INLINE void* switch_and_return(fiber_record& fiber, fiber_record& la
 /// Switches to the resumer of `fiber`, on whose stack, or a resumed fiber's, it is called, and returns when it is resumed.
 template <class... HandOver>
 WEFT_ALWAYS_INLINE void leave_and_return(fiber_record& fiber, HandOver... hand_over) {
-    departure d;
+    sanitizer_switch d;
     d.to_resumer(fiber.details->sanitizer, false);
     switch_to_resumer(fiber.context, hand_over...);
     d.back_in_fiber(fiber.details->sanitizer);
 }
 
 /// The same of a fiber whose body has ended: it is not resumable until it is given another one.
-WEFT_ALWAYS_INLINE void leave_for_good(fiber_record& fiber) {
-    departure{}.to_resumer(fiber.details->sanitizer, true);
-    switch_to_resumer_for_good(fiber.context);
+WEFT_ALWAYS_INLINE void leave_not_resumable(fiber_record& fiber) {
+    sanitizer_switch{}.to_resumer(fiber.details->sanitizer, true);
+    switch_to_resumer_not_resumable(fiber.context);
 }
 
 /// Runs `fiber` until it suspends or ends. Returns what it hands over; anything if that is nothing. On the resumer's
@@ -64,21 +64,21 @@ WEFT_ALWAYS_INLINE void* resume(fiber_record& fiber) {
     void* handed_over;
     if constexpr (switch_tests_tag) {
         const auto waiting = waiting_in(fiber.context);
-        if (!resumable(waiting.program_counter) || busy(thread.asked(), thread)) [[unlikely]]
+        if (!resumable(waiting.program_counter) || busy(thread.current(), thread)) [[unlikely]]
             return resume_with_care(fiber);
-        thread.set_asked(&fiber);
+        thread.set_current(&fiber);
         handed_over = switch_and_return(fiber, fiber, waiting);
     } else {
-        if (!resumable(fiber) || busy(thread.asked(), thread)) [[unlikely]]
+        if (!resumable(fiber) || busy(thread.current(), thread)) [[unlikely]]
             return resume_with_care(fiber);
-        thread.set_asked(&fiber);
+        thread.set_current(&fiber);
         handed_over = switch_and_return(fiber, fiber);
     }
 
     const thread_pointers now = still_this_thread(thread);
-    const std::byte* const at_rest = now.at_rest();
-    now.set_asked(at_rest);
-    if (fiber.state != plain || busy(at_rest, now)) [[unlikely]]
+    const std::byte* const idle_sentinel = now.idle_sentinel();
+    now.set_current(idle_sentinel);
+    if (fiber.state != plain || busy(idle_sentinel, now)) [[unlikely]]
         came_back_with_care(fiber);
     return handed_over;
 }

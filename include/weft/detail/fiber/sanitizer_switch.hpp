@@ -12,12 +12,12 @@
 #if WEFT_TSAN
 #    include <sanitizer/tsan_interface.h>
 #endif
-#if WEFT_VALGRIND
+#if WEFT_TELLS_VALGRIND
 #    include <valgrind/valgrind.h>
 #endif
 
 // What AddressSanitizer, ThreadSanitizer and Valgrind must be told when control changes stacks. Every switch is
-//     departure d;  d.to_...(...);  switch_to_...(block);  d.back_in_...(...);
+//     sanitizer_switch d;  d.to_...(...);  switch_to_...(block);  d.back_in_...(...);
 // Without a sanitizer all of it is empty; the data below are there in every build, so that the layout never differs.
 
 namespace weft::detail {
@@ -35,18 +35,18 @@ struct WEFT_TAGGED sanitizer_fiber {
 #if WEFT_TSAN
         thread_sanitizer = __tsan_create_fiber(0);
 #endif
-#if WEFT_VALGRIND
+#if WEFT_TELLS_VALGRIND
         valgrind_stack = VALGRIND_STACK_REGISTER(lowest, static_cast<const char*>(lowest) + size);
 #endif
     }
 
-    /// The stack is about to be given back, and whoever gets it need not be a fiber.
+    /// The stack is about to be given back, and what it is used for next need not be a fiber.
     void destroy() noexcept {
         begin_stack(own.lowest, own.size);
 #if WEFT_TSAN
         __tsan_destroy_fiber(thread_sanitizer);
 #endif
-#if WEFT_VALGRIND
+#if WEFT_TELLS_VALGRIND
         VALGRIND_STACK_DEREGISTER(valgrind_stack);
 #endif
     }
@@ -55,11 +55,11 @@ struct WEFT_TAGGED sanitizer_fiber {
 /// Is anybody told of a switch before it happens? Then it must be certain that it will.
 inline constexpr bool switches_are_told = WEFT_ASAN || WEFT_TSAN;
 
-/// One departure from a stack, kept there until control comes back.
+/// The annotations of one switch, which lie on the stack that it leaves until control comes back.
 ///
 /// Always inlined: ThreadSanitizer counts the entry and the exit of every function, and between those of one of these
 /// it would be told to count for another fiber.
-class departure {
+class sanitizer_switch {
 public:
     /// Just before a resume of `fiber`, which continues on the stack of `innermost`.
     WEFT_ALWAYS_INLINE void to_fiber([[maybe_unused]] sanitizer_fiber& fiber,

@@ -84,7 +84,7 @@ std::exception_ptr as_exception(E&& error) noexcept {
 #endif
 }
 
-/// How a sender has completed, and who goes on then.
+/// How a sender has completed, and which side goes on then.
 template <class T>
 class sender_completion {
 public:

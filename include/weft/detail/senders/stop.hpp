@@ -44,7 +44,7 @@ public:
         }
     }
 
-    /// The token may not be used any more. \pre nobody asks at the same time.
+    /// The token may not be used any more. \pre no thread asks at the same time.
     void end() noexcept { callback_.reset(); }
 
 private:

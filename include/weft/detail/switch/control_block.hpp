@@ -15,7 +15,7 @@ namespace weft::detail {
 struct WEFT_TAGGED control_block {
 #if WEFT_SWITCH_NATIVE
     void* resumer_base_register;
-    void* resumer_frame_pointer; // together with the next: a frame record, for those who walk along them
+    void* resumer_frame_pointer; // together with the next: a frame record, for unwinders that walk along them
     void* program_counter;       // AArch64 with PAC: signed with stack_pointer
     void* stack_pointer;
     void* fiber_base_register;   // x19, rbx: compilers may address the frame through it, so it cannot be declared clobbered
@@ -35,7 +35,7 @@ struct WEFT_TAGGED control_block {
 
 /// Two bits of the word in a block that says where the waiting flow goes on: may a plain resume, or a plain suspend, switch
 /// to what waits? A plain switch does not set them: they are there because of which flow waits. So whether a fiber is
-/// suspended or runs is told by what the switch stores anyway, and asked by a test of one bit. Where neither holds, the
+/// suspended or runs is told by what the switch stores anyway, and read by a test of one bit. Where neither holds, the
 /// slow path looks further.
 enum tag_bit : std::uintptr_t {
 #if WEFT_SWITCH_NATIVE && defined(__x86_64__)
@@ -85,7 +85,7 @@ inline void set_tags(control_block& block, std::uintptr_t tags) noexcept {
     block.*tagged = reinterpret_cast<void*>(word);
 }
 
-/// Makes the fiber resumable that has left by switch_to_resumer_for_good().
+/// Makes the fiber resumable that has left by switch_to_resumer_not_resumable().
 inline void let_resume(control_block& block) noexcept {
     auto word = reinterpret_cast<std::uintptr_t>(block.*tagged);
     word ^= resumable_tag;

@@ -48,7 +48,7 @@ struct fp_state {
         return now;
     }
     void write() const noexcept { std::fesetenv(&environment); }
-    bool operator==(const fp_state&) const noexcept { return false; } // nobody knows what it is made of
+    bool operator==(const fp_state&) const noexcept { return false; } // it is not known what it is made of
 #endif
 
     /// Goes over to `next`, and says what was before. Writing is what is slow: it waits for all that calculates.

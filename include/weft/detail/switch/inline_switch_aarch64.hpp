@@ -18,7 +18,7 @@
 //   waiting_in(block)                        what waits there, loaded before it is decided whether to switch; AArch64 only
 //   switch_to_fiber(block), (block, flow)    resumer to fiber; returns what is passed to the resumer. The second: AArch64 only
 //   switch_to_resumer(block), (block, word)  fiber to resumer, with nothing or a word passed
-//   switch_to_resumer_for_good(block)        the same of a fiber that is not resumable until it is released
+//   switch_to_resumer_not_resumable(block)        the same of a fiber that is not resumable until it is released
 //   try_switch_to_resumer(block)             the same if it is suspendable, in one statement; AArch64 only
 //   switch_tests_tag                         are there those that only AArch64 has? See inline_switch.hpp
 //
@@ -31,10 +31,10 @@
 // PAC (see lib/switch/aarch64.S): the pc rests in memory signed with its sp, and is checked before the branch.
 // BTI: a branch through x17 may land on `bti j`, and on `bti c`, the landing pad of a function.
 //
-// Call frame information: until the row below, an unwinder sees the function that leaves; from there on it sees a frame
+// Call frame information: until the rule below, an unwinder sees the function that leaves; from there on it sees a frame
 // whose caller is the arriving context. The brk before label 1 never run; they keep the bytes before the label, which
-// unwinders look up for a suspended frame, out of that row. Under PAC a function that changes x30, as this one, has
-// told the unwinder already that its return address is signed, so the row names the signed pc, checked with CFA = sp.
+// unwinders look up for a suspended frame, out of that rule. Under PAC a function that changes x30, as this one, has
+// told the unwinder already that its return address is signed, so the rule names the signed pc, checked with CFA = sp.
 
 #if WEFT_BTI
 #    define WEFT_LANDING_PAD "hint #36\n\t" /* bti j */
@@ -102,17 +102,17 @@
 
 // Exchanges the running flow of control, whose x19 and x29 belong at `leaving` in the block at x0, with the one in the
 // block, whose own lie at `arriving`. Where it will go on tells what it is, see tag_bit. ASKS looks at the
-// arriving pc, WEFT_THEIR_PC, before anything has changed; OTHERWISE is where it may branch to. MARKS adds marks to
+// arriving pc, WEFT_THEIR_PC, before anything has changed; OTHERWISE is where it may branch to. TAGS adds tag bits to
 // ours, which is in x12.
-#define WEFT_SWITCH(ASKS, OTHERWISE, MARKS)                                                                            \
+#define WEFT_EXCHANGE(ASKS, OTHERWISE, TAGS)                                                                             \
     "ldp  " WEFT_THEIR_PC ", x9, [x0, %c[pc_sp]]\n\t" /* the arriving pc and sp */                                     \
     ASKS                                                                                                               \
-    WEFT_SWITCH_LOADED(OTHERWISE, MARKS)
+    WEFT_EXCHANGE_LOADED(OTHERWISE, TAGS)
 
 // The same, where the arriving pc and sp are in WEFT_THEIR_PC and x9.
-#define WEFT_SWITCH_LOADED(OTHERWISE, MARKS)                                                                           \
+#define WEFT_EXCHANGE_LOADED(OTHERWISE, TAGS)                                                                            \
     WEFT_SIGN_OURS                          /* x12 = where we shall continue */                                        \
-    MARKS                                                                                                              \
+    TAGS                                                                                                               \
     "mov  x10, sp\n\t"                                                                                                 \
     "stp  x12, x10, [x0, %c[pc_sp]]\n\t"    /* ours go where they were */                                              \
     "stp  x19, x29, [x0, %c[leaving]]\n\t"                                                                             \
@@ -126,7 +126,7 @@
     OTHERWISE                                                                                                          \
     ".balignl 16, 0xd4200000\n\t"          /* label 1 lies `tag` bytes beyond a multiple of 16, and brk #0, which */  \
     ".fill %c[tag] / 4, 4, 0xd4200000\n"  /* never run, stand before it (for zeros an assembler may write nops) */    \
-    "1:\n\t"                                /* somebody came back: sp, x29 and x19 are ours again */                   \
+    "1:\n\t"                                /* control came back: sp, x29 and x19 are ours again */                   \
     WEFT_LANDING_PAD
 
 #define WEFT_SWITCH_OPERANDS(BLOCK, LEAVING, ARRIVING, TAG)                                                            \
@@ -159,7 +159,7 @@ WEFT_ALWAYS_INLINE suspended_flow waiting_in(const control_block& block) noexcep
 }
 
 /// Leaves the running flow of control, the resumer, in `block` and continues `fiber`, which is what waits there. Returns
-/// when somebody switches back through the same block, possibly on another thread: no thread-local address may be kept
+/// when the other side switches back through the same block, possibly on another thread: no thread-local address may be kept
 /// across it. As it is always the same block, x0 arrives as it left: a compiler that keeps the block's address there
 /// need not fetch it from a stack. Costs 8 instructions with waiting_in(), 2 of them loads and 2 stores (14 with PAC);
 /// FPCR and FPSR stay the thread's. Returns what the other side handed over, in x1; anything if it handed over nothing.
@@ -168,7 +168,7 @@ WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block, suspended_flow fi
     register void* sp asm("x9") = fiber.stack_pointer;
     register control_block* const b asm("x0") = &block;
     register void* handed_over asm("x1");
-    asm volatile(WEFT_SWITCH_LOADED("", "")
+    asm volatile(WEFT_EXCHANGE_LOADED("", "")
                  : "=r"(handed_over), "+r"(pc), "+r"(sp)
                  : WEFT_SWITCH_OPERANDS(b, resumer_base_register, fiber_base_register, tag_of_resumer)
                  : WEFT_SWITCH_LOADED_CLOBBERS);
@@ -182,7 +182,7 @@ WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) noexcept {
 /// The other way: leaves the fiber in `block` and continues the resumer that was in it.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
-    asm volatile(WEFT_SWITCH("", "", "")
+    asm volatile(WEFT_EXCHANGE("", "", "")
                  :
                  : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, tag_of_fiber)
                  : WEFT_SWITCH_CLOBBERS, "x1");
@@ -192,17 +192,17 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over) noexcept {
     register control_block* const b asm("x0") = &block;
     register void* passed asm("x1") = hand_over;
-    asm volatile(WEFT_SWITCH("", "", "")
+    asm volatile(WEFT_EXCHANGE("", "", "")
                  : "+r"(passed)
                  : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, tag_of_fiber)
                  : WEFT_SWITCH_CLOBBERS);
 }
 
-/// The first of these of a fiber that is to be continued only after somebody has taken the mark away: it is not
+/// The first of these of a fiber that is to be continued only after its resumer has taken the tag bit away: it is not
 /// resumable.
-WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcept {
+WEFT_ALWAYS_INLINE void switch_to_resumer_not_resumable(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
-    asm volatile(WEFT_SWITCH("", "",
+    asm volatile(WEFT_EXCHANGE("", "",
                              "orr  x12, x12, %[resumable_tag]\n\t") /* ours, signed or not: not resumable */
                  :
                  : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, tag_of_fiber),
@@ -211,10 +211,10 @@ WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcep
 }
 
 /// switch_to_resumer(block) if the block is suspendable; if not, nothing happens and it returns false. The
-/// mark is asked where the pc is in a register anyway.
+/// tag bit is tested where the pc is in a register anyway.
 WEFT_ALWAYS_INLINE bool try_switch_to_resumer(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
-    asm goto(WEFT_SWITCH("tbnz " WEFT_THEIR_PC ", %c[suspendable_bit], 2f\n\t", "2:\n\tb %l[refused]\n\t", "")
+    asm goto(WEFT_EXCHANGE("tbnz " WEFT_THEIR_PC ", %c[suspendable_bit], 2f\n\t", "2:\n\tb %l[refused]\n\t", "")
              :
              : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, tag_of_fiber),
                [suspendable_bit] "i"(__builtin_ctzll(suspendable_tag))
@@ -233,8 +233,8 @@ static_assert(offsetof(control_block, stack_pointer) == offsetof(control_block, 
 
 } // namespace weft::detail
 
-#undef WEFT_SWITCH
-#undef WEFT_SWITCH_LOADED
+#undef WEFT_EXCHANGE
+#undef WEFT_EXCHANGE_LOADED
 #undef WEFT_SWITCH_OPERANDS
 #undef WEFT_SWITCH_CLOBBERS
 #undef WEFT_SWITCH_LOADED_CLOBBERS

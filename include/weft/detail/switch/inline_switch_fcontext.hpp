@@ -12,14 +12,14 @@
 //   waiting_in(block)                        what waits there, loaded before it is decided whether to switch; AArch64 only
 //   switch_to_fiber(block), (block, flow)    resumer to fiber; returns what is passed to the resumer. The second: AArch64 only
 //   switch_to_resumer(block), (block, word)  fiber to resumer, with nothing or a word passed
-//   switch_to_resumer_for_good(block)        the same of a fiber that is not resumable until it is released
+//   switch_to_resumer_not_resumable(block)        the same of a fiber that is not resumable until it is released
 //   try_switch_to_resumer(block)             the same if it is suspendable, in one statement; AArch64 only
 //   switch_tests_tag                         are there those that only AArch64 has? See inline_switch.hpp
 
 namespace weft::detail {
 
 /// Control arrives with the context that was left and, in the address of the block that was left through, with the
-/// tag bits of that flow: whoever arrives puts both where they belong.
+/// tag bits of that flow: the flow that arrives puts both where they belong.
 WEFT_ALWAYS_INLINE control_block& put_into_block(context left, void* block_and_bits) noexcept {
     const auto bits = reinterpret_cast<std::uintptr_t>(block_and_bits) & all_tags;
     auto& block = *reinterpret_cast<control_block*>(reinterpret_cast<std::uintptr_t>(block_and_bits) - bits);
@@ -48,7 +48,7 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over)
     block.handed_over = hand_over;
     switch_through(block, resumable_tag);
 }
-WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) {
+WEFT_ALWAYS_INLINE void switch_to_resumer_not_resumable(control_block& block) {
     switch_through(block, no_tag);
 }
 

@@ -19,13 +19,13 @@
 //   waiting_in(block)                        what waits there, loaded before it is decided whether to switch; AArch64 only
 //   switch_to_fiber(block), (block, flow)    resumer to fiber; returns what is passed to the resumer. The second: AArch64 only
 //   switch_to_resumer(block), (block, word)  fiber to resumer, with nothing or a word passed
-//   switch_to_resumer_for_good(block)        the same of a fiber that is not resumable until it is released
+//   switch_to_resumer_not_resumable(block)        the same of a fiber that is not resumable until it is released
 //   try_switch_to_resumer(block)             the same if it is suspendable, in one statement; AArch64 only
 //   switch_tests_tag                         are there those that only AArch64 has? See inline_switch.hpp
 //
-// Call frame information: until the row below, an unwinder sees the function that leaves; from there on it sees a frame
+// Call frame information: until the rule below, an unwinder sees the function that leaves; from there on it sees a frame
 // whose caller is the arriving context. `ud2` never runs; it keeps the byte before label 1, which unwinders look up for
-// a suspended frame, out of that row.
+// a suspended frame, out of that rule.
 //
 // The text is in AT&T's syntax. Where the compiler writes Intel's (-masm=intel), `{AT&T|Intel}` makes the assembler
 // read AT&T's for as long as the statement lasts. It prints no operand, which a compiler would write in its own syntax:
@@ -62,7 +62,7 @@
 //   - The second is memory, which the text does not write to: no instruction, no place in the frame.
 // GCC chooses an alternative with `!` only if it needs no reload or no other alternative can be made to work. It must
 // not be the one without a reload: so rax and rcx are outputs, each in the other's variable, in both alternatives.
-// Nobody reads them, so the reloads cost nothing. In a function with AVX-512 GCC stores the registers into these
+// No code reads them, so the reloads cost nothing. In a function with AVX-512 GCC stores the registers into these
 // variables behind the switch, each of them without optimization, else the last ones.
 //
 // The `!` before D, in both alternatives, chooses nothing. Without it GCC (12 to 16) takes the D of an operand whose
@@ -131,7 +131,7 @@ WEFT_TAGGED __attribute__((visibility("hidden"))) inline float unread_vector;
 
 // Exchanges the running flow of control, whose rbx and rbp belong at LEAVING in the block at rdi, with the one in the
 // block, whose own lie at ARRIVING. LEAVING_PC and ARRIVING_PC invert that of a fiber, see tag_bit.
-#define WEFT_SWITCH(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, LEAVING, ARRIVING)                                            \
+#define WEFT_EXCHANGE(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, LEAVING, ARRIVING)                                            \
     WEFT_SWITCH_TEXT(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, WEFT_AT_##LEAVING, WEFT_AT_##ARRIVING)
 #define WEFT_SWITCH_TEXT(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, LEAVING, ARRIVING)                                       \
     "{|.att_syntax prefix\n\t}"                                                                                        \
@@ -152,7 +152,7 @@ WEFT_TAGGED __attribute__((visibility("hidden"))) inline float unread_vector;
     "jmp   *%%rdx\n\t"                      /* goes on there, at its label 1 or at its entry */                        \
     WEFT_CFI_LEAVING                                                                                                   \
     "ud2\n"                                 /* never runs, see above */                                                \
-    "1:\t{|.intel_syntax noprefix}"         /* somebody came back: rsp, rbp and rbx are ours again */                  \
+    "1:\t{|.intel_syntax noprefix}"         /* control came back: rsp, rbp and rbx are ours again */                   \
     WEFT_LANDING_PAD
 
 #define WEFT_SWITCH_CLOBBERS                                                                                           \
@@ -164,14 +164,14 @@ WEFT_TAGGED __attribute__((visibility("hidden"))) inline float unread_vector;
 namespace weft::detail {
 
 /// Leaves the running flow of control, the resumer, in `block` and continues the fiber that was in it. Returns when
-/// somebody switches back through the same block, possibly on another thread: no thread-local address may be kept
+/// the other side switches back through the same block, possibly on another thread: no thread-local address may be kept
 /// across it. As it is always the same block, rdi arrives as it left: a compiler that keeps the block's address there
 /// need not fetch it from a stack. Costs 4 loads, 4 stores and one well-predicted branch; MXCSR and the x87 control
 /// word stay the thread's. Returns what the other side handed over, in rsi; anything if it handed over nothing.
 WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) noexcept {
     void* handed_over;
     WEFT_SWITCH_VARIABLES
-    asm volatile(WEFT_SWITCH("", "notq  %%rdx\n\t", WEFT_LEAVE_BASE, resumer_base_register, fiber_base_register)
+    asm volatile(WEFT_EXCHANGE("", "notq  %%rdx\n\t", WEFT_LEAVE_BASE, resumer_base_register, fiber_base_register)
                  : WEFT_SWITCH_OUTPUTS("=" WEFT_IN("S")(handed_over))
                  : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS);
@@ -181,7 +181,7 @@ WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) noexcept {
 /// The other way: leaves the fiber in `block` and continues the resumer that was in it. GCC: 3 stores.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
     WEFT_SWITCH_VARIABLES
-    asm volatile(WEFT_SWITCH("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
+    asm volatile(WEFT_EXCHANGE("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
                  : WEFT_SWITCH_OUTPUTS()
                  : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS, "rsi" WEFT_CLOBBER_FIBER_BASE);
@@ -190,17 +190,17 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
 /// The same, and hands something over to the resumer.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over) noexcept {
     WEFT_SWITCH_VARIABLES
-    asm volatile(WEFT_SWITCH("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
+    asm volatile(WEFT_EXCHANGE("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
                  : WEFT_SWITCH_OUTPUTS("+" WEFT_IN("S")(hand_over))
                  : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS WEFT_CLOBBER_FIBER_BASE);
 }
 
-/// The first of these of a fiber that is to be continued only after somebody has taken the mark away: it is not
+/// The first of these of a fiber that is to be continued only after its resumer has taken the tag bit away: it is not
 /// resumable.
-WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcept {
+WEFT_ALWAYS_INLINE void switch_to_resumer_not_resumable(control_block& block) noexcept {
     WEFT_SWITCH_VARIABLES
-    asm volatile(WEFT_SWITCH("notq  %%rax\n\t"
+    asm volatile(WEFT_EXCHANGE("notq  %%rax\n\t"
                              "{"
                              "btrq  $63, %%rax\n\t" /* resumable_tag, in an inverted pc */
                              "|.intel_syntax noprefix\n\tbtr rax, 63\n\t.att_syntax prefix\n\t}",
@@ -221,7 +221,7 @@ static_assert(resumable_tag == std::uintptr_t{1} << 63);
 
 } // namespace weft::detail
 
-#undef WEFT_SWITCH
+#undef WEFT_EXCHANGE
 #undef WEFT_SWITCH_TEXT
 #undef WEFT_SWITCH_VARIABLES
 #undef WEFT_SWITCH_OUTPUTS

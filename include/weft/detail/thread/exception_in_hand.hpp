@@ -35,18 +35,18 @@ WEFT_TAGGED inline std::exception_ptr exception_in_hand() noexcept {
         ~uncounted() { thread_exceptions().uncaught = before; }
     } const afterwards;
 #    if defined(_LIBCPPABI_VERSION) && defined(__LP64__)
-    // LLVM's runtime would raise the end of a thread like an exception, which nobody catches, instead of going on with it.
+    // LLVM's runtime would raise the end of a thread like an exception, which no handler catches, instead of going on with it.
     constexpr std::size_t header = 96; // of __cxa_exception, up to its unwindHeader
     void* const caught = std::exchange(thread_exceptions().caught, nullptr);
     _Unwind_Resume_or_Rethrow(reinterpret_cast<_Unwind_Exception*>(static_cast<std::byte*>(caught) + header));
-    std::terminate(); // nobody catches it
+    std::terminate(); // no handler catches it
 #    else
     throw;
 #    endif
 }
 
 /// exception_in_hand() in a coroutine's unhandled_exception(). What is no C++ exception cannot be held, neither that of another
-/// language nor the end of the thread (pthread_exit, pthread_cancel): it goes on to whoever has resumed the coroutine.
+/// language nor the end of the thread (pthread_exit, pthread_cancel): it goes on to the resumer of the coroutine.
 inline std::exception_ptr unhandled_in_hand() {
     if (std::exception_ptr e = exception_in_hand()) return e;
     throw_foreign_again();

@@ -68,13 +68,13 @@ class thread_pointers {
 public:
 #if WEFT_THREAD_STATE_LOCAL && defined(__x86_64__)
     // The clobbered memory is the state: other code accesses it by its address.
-    WEFT_ALWAYS_INLINE const std::byte* asked() const noexcept { return load<offsetof(thread_state, asked)>(); }
-    WEFT_ALWAYS_INLINE const std::byte* at_rest() const noexcept { return load<offsetof(thread_state, at_rest)>(); }
-    WEFT_ALWAYS_INLINE void set_asked(const void* to) const noexcept {
+    WEFT_ALWAYS_INLINE const std::byte* current() const noexcept { return load<offsetof(thread_state, current)>(); }
+    WEFT_ALWAYS_INLINE const std::byte* idle_sentinel() const noexcept { return load<offsetof(thread_state, idle_sentinel)>(); }
+    WEFT_ALWAYS_INLINE void set_current(const void* to) const noexcept {
         asm volatile("mov{q  %0, %%fs:" WEFT_QUOTE(WEFT_THREAD_STATE) "@tpoff+%c1"
                      "|  QWORD PTR fs:" WEFT_QUOTE(WEFT_THREAD_STATE) "@tpoff+%c1, %0}"
                      :
-                     : "r"(to), "i"(offsetof(thread_state, asked))
+                     : "r"(to), "i"(offsetof(thread_state, current))
                      : "memory");
     }
 
@@ -103,18 +103,18 @@ private:
     }
 #    endif
 #    if !defined(__aarch64__)
-    WEFT_ALWAYS_INLINE const std::byte* asked() const noexcept { return state_->asked; }
-    WEFT_ALWAYS_INLINE const std::byte* at_rest() const noexcept { return state_->at_rest; }
-    WEFT_ALWAYS_INLINE void set_asked(const void* to) const noexcept { state_->asked = static_cast<const std::byte*>(to); }
+    WEFT_ALWAYS_INLINE const std::byte* current() const noexcept { return state_->current; }
+    WEFT_ALWAYS_INLINE const std::byte* idle_sentinel() const noexcept { return state_->idle_sentinel; }
+    WEFT_ALWAYS_INLINE void set_current(const void* to) const noexcept { state_->current = static_cast<const std::byte*>(to); }
 
 private:
 #    else
     // What these are in C++, too: but there GCC 12 takes x19, the one register that a switch leaves to its resumer, for the
     // record, which x0 has anyway, and the state goes to the stack.
-    WEFT_ALWAYS_INLINE const std::byte* asked() const noexcept { return load<offsetof(thread_state, asked)>(); }
-    WEFT_ALWAYS_INLINE const std::byte* at_rest() const noexcept { return load<offsetof(thread_state, at_rest)>(); }
-    WEFT_ALWAYS_INLINE void set_asked(const void* to) const noexcept {
-        asm volatile("str   %0, [%1, %c2]" : : "r"(to), "r"(state_), "i"(offsetof(thread_state, asked)) : "memory");
+    WEFT_ALWAYS_INLINE const std::byte* current() const noexcept { return load<offsetof(thread_state, current)>(); }
+    WEFT_ALWAYS_INLINE const std::byte* idle_sentinel() const noexcept { return load<offsetof(thread_state, idle_sentinel)>(); }
+    WEFT_ALWAYS_INLINE void set_current(const void* to) const noexcept {
+        asm volatile("str   %0, [%1, %c2]" : : "r"(to), "r"(state_), "i"(offsetof(thread_state, current)) : "memory");
     }
 
 private:

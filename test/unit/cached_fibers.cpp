@@ -36,7 +36,7 @@ using weft_test::tracked;
 
 // A stack that a sanitizer watches ends with its fiber, and so does one with rounding modes that the switch keeps.
 constexpr bool kept = !weft::detail::switch_keeps_fp && !WEFT_ASAN && !WEFT_HWASAN && !WEFT_MSAN && !WEFT_TSAN &&
-                      !WEFT_VALGRIND;
+                      !WEFT_TELLS_VALGRIND;
 
 const fiber_record& record_of(const fiber& f) noexcept {
     return weft::detail::fiber_access::record(f);
@@ -92,7 +92,7 @@ void check_next_after(Last last) {
     check_runs(next, said);
 }
 
-BOOST_AUTO_TEST_SUITE(idle_fibers)
+BOOST_AUTO_TEST_SUITE(cached_fibers)
 
 BOOST_AUTO_TEST_CASE(after_a_body_that_returned) {
     check_next_after([] {
