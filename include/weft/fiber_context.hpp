@@ -121,7 +121,7 @@ struct context_access {
 };
 
 template <class Context>
-inline Context receive(const handover& came) {
+inline Context receive(const message& came) {
     if (!came.caller) return {};
     return came.call(came.fn, context_access::make(*came.caller));
 }
@@ -168,7 +168,7 @@ fiber_context fiber_context::resume_with(Fn&& fn) && {
     constexpr auto erased = [](void* to, fiber_context&& caller) -> fiber_context {
         return (*static_cast<decltype(call)*>(to))(std::move(caller));
     };
-    return detail::receive<fiber_context>(detail::hand_over(*std::exchange(flow_, nullptr), {.call = erased, .fn = &call}));
+    return detail::receive<fiber_context>(detail::switch_to(*std::exchange(flow_, nullptr), {.call = erased, .fn = &call}));
 }
 /// \endcond
 

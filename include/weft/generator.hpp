@@ -28,10 +28,10 @@ namespace weft {
 namespace detail {
 /// What a generator's body hands over of an element: itself, if that fits into the register it goes by, or its address.
 template <class T>
-using handed_over = std::conditional_t<std::is_scalar_v<T> && sizeof(T) <= sizeof(void*), std::remove_cv_t<T>,
+using passed_value = std::conditional_t<std::is_scalar_v<T> && sizeof(T) <= sizeof(void*), std::remove_cv_t<T>,
                                        std::add_pointer_t<std::remove_reference_t<T>>>;
 template <class T>
-inline constexpr bool hands_over_value = std::same_as<handed_over<T>, std::remove_cv_t<T>>;
+inline constexpr bool passes_by_value = std::same_as<passed_value<T>, std::remove_cv_t<T>>;
 
 /// What is said of the misuse of generators.
 WEFT_API extern const misuse_messages generator_misuse;
@@ -45,7 +45,7 @@ WEFT_API extern const misuse_messages generator_misuse;
 template <class T>
 class WEFT_TAGGED yielder {
     using value = std::remove_cvref_t<T>;
-    using handed_over = detail::handed_over<T>;
+    using passed_value = detail::passed_value<T>;
 
 public:
     /// Made by the generator.
@@ -58,10 +58,10 @@ public:
     /// generator of values or rvalue references is copied first.
     /// \throws forced_unwind if the generator is destroyed meanwhile; fiber_error if its body does not run.
     void yield(T&& v) {
-        if constexpr (detail::hands_over_value<T>)
-            hand_over(v);
+        if constexpr (detail::passes_by_value<T>)
+            pass(v);
         else
-            hand_over(std::addressof(v));
+            pass(std::addressof(v));
     }
     /// The same of a copy.
     void yield(const value& v)
@@ -72,7 +72,7 @@ public:
     }
 
 private:
-    void hand_over(handed_over element) {
+    void pass(passed_value element) {
         void* word = nullptr;
         std::memcpy(&word, &element, sizeof element);
         detail::suspend(*fiber_, word);
@@ -89,7 +89,7 @@ private:
 template <class T>
 class WEFT_TAGGED generator : public std::ranges::view_interface<generator<T>> {
     using reference = std::conditional_t<std::is_reference_v<T>, T, T&&>;
-    using handed_over = detail::handed_over<T>;
+    using passed_value = detail::passed_value<T>;
 
 public:
     /// An input iterator; all of a generator stand at the same place.
@@ -106,7 +106,7 @@ public:
 
         /// The element that the body yielded, until the next ++ or the end of the iterator. \pre not at the end.
         reference operator*() const noexcept {
-            if constexpr (detail::hands_over_value<T>)
+            if constexpr (detail::passes_by_value<T>)
                 return static_cast<reference>(element_);
             else
                 return static_cast<reference>(*element_);
@@ -131,7 +131,7 @@ public:
 
     private:
         detail::fiber_record* fiber_;
-        mutable handed_over element_{}; // the consumer may change it
+        mutable passed_value element_{}; // the consumer may change it
     };
 
     /// \throws stack_exhausted, and what copying or moving `fn` throws.

@@ -157,7 +157,7 @@ void end_early(fiber_record& fiber) noexcept {
 
 } // namespace
 
-void destroy_with_care(fiber_record& fiber) noexcept {
+void destroy_slow(fiber_record& fiber) noexcept {
     if (!(fiber.progress & ended)) {
         if (!waits(fiber)) return abandon(fiber);
         check_state(fiber);

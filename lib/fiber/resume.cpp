@@ -83,7 +83,7 @@ void* run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     exceptions_of(thread) = std::exchange(fiber.details->exceptions, {});
     enter_fp(fiber);
 
-    void* const handed_over = switch_and_return(fiber, last);
+    void* const passed_value = switch_and_return(fiber, last);
 
     thread_state& now = this_thread();
     leave_fp(fiber);
@@ -92,7 +92,7 @@ void* run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     leave_inner(outer, fiber);
     if (fiber.progress & ended) return nullptr;
     wait_until_resumed(fiber);
-    return handed_over;
+    return passed_value;
 }
 
 // Runs one that is suspended but_for_fp, where no fiber runs and the thread handles no exception. Out of line: the
@@ -102,17 +102,17 @@ void* run_with_own_fp(fiber_record& fiber) {
     wait_plainly(fiber);
     fiber.details->fp = fp_state::exchange(fiber.details->fp);
 
-    void* const handed_over = switch_and_return(fiber, fiber);
+    void* const passed_value = switch_and_return(fiber, fiber);
 
     thread_state& now = this_thread();
     set_running_fiber(now, nullptr);
     if (fiber.state != plain || exceptions_of(now).any()) [[unlikely]] {
-        came_back_with_care(fiber);
-        return handed_over;
+        came_back_slow(fiber);
+        return passed_value;
     }
     fiber.details->fp = fp_state::exchange(fiber.details->fp);
     wait_slow(fiber, but_for_fp);
-    return handed_over;
+    return passed_value;
 }
 
 // What left its body is no C++ exception. To raise it again is all that the C++ runtime can do with it: `throw;`, as if
@@ -144,14 +144,14 @@ void* run_in(fiber_record& outer, fiber_record& fiber) {
     enter_inner(&outer, fiber);
     set_running_fiber(thread, &fiber);
 
-    void* const handed_over = switch_and_return(fiber, fiber);
+    void* const passed_value = switch_and_return(fiber, fiber);
 
     thread_state& now = this_thread();
     set_running_fiber(now, &outer);
     leave_inner(&outer, fiber);
     if (fiber.state != plain || exceptions_of(now).any()) [[unlikely]]
-        came_back_with_care(fiber);
-    return handed_over;
+        came_back_slow(fiber);
+    return passed_value;
 }
 
 } // namespace
@@ -160,7 +160,7 @@ void unwind(fiber_record& fiber) noexcept {
     run(fiber, unwinding);
 }
 
-void* resume_with_care(fiber_record& fiber) {
+void* resume_slow(fiber_record& fiber) {
     if (!waits(fiber)) throw_not_resumable(fiber);
     check_state(fiber);
     thread_state& thread = this_thread();
@@ -171,10 +171,10 @@ void* resume_with_care(fiber_record& fiber) {
         if (resumable(fiber)) return outer ? run_in(*outer, fiber) : resume(fiber);
         if (!outer && fiber.state & but_for_fp) return run_with_own_fp(fiber);
     }
-    void* const handed_over = run(fiber);
+    void* const passed_value = run(fiber);
     check_state(fiber);
     rethrow_failure(fiber);
-    return handed_over;
+    return passed_value;
 }
 
 namespace {
@@ -188,7 +188,7 @@ namespace {
 }
 } // namespace
 
-void came_back_with_care(fiber_record& fiber) {
+void came_back_slow(fiber_record& fiber) {
     if (!(fiber.progress & ended)) return came_back_suspended(fiber);
     if (fiber.progress & own_fp) leave_fp(fiber);
     fiber.details->exceptions = std::exchange(exceptions_of(this_thread()), {}); // none, but for rethrow_foreign()
@@ -229,12 +229,12 @@ void check_suspend_with_value(fiber_record& fiber) {
     check_leaving(fiber, true);
 }
 
-void suspend_with_care(fiber_record& fiber) {
+void suspend_slow(fiber_record& fiber) {
     check_suspend(fiber);
     leave_and_return(fiber);
 }
 
-void resumed_with_care(fiber_record& fiber) {
+void resumed_slow(fiber_record& fiber) {
     set_checksum(fiber);
     check_state(fiber);
     throw_if_unwinding(fiber);

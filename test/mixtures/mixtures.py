@@ -261,7 +261,7 @@ class Workshop:
                 continue
             for objects, of, side in ((users, plain, setting.name), (plain_users, library, self.plain)):
                 done = self.link("mixture", [objects], of, may_fail=True)
-                expected = rf"undefined reference to .weft::detail::resume_with_care\[abi:{side}\]"
+                expected = rf"undefined reference to .weft::detail::resume_slow\[abi:{side}\]"
                 check(done.returncode != 0 and re.search(expected, done.stdout),
                       f"{setting.name} with {self.plain} links, or says no name:\n{done.stdout[-2000:]}")
         names = ", ".join(setting.name for setting in settings[1:])

@@ -143,7 +143,7 @@ asm(".ifndef __morestack\n\t"
 #define WEFT_SETTINGS WEFT_SETTINGS_SWITCH WEFT_SETTINGS_SHADOW WEFT_SETTINGS_SANITIZER WEFT_SETTINGS_VALGRIND
 
 // The settings are part of the name of whatever is declared so, of functions that a program declares with such a type,
-// too. A mixture does not link: "undefined reference to weft::detail::resume_with_care[abi:<settings>]". So the settings
+// too. A mixture does not link: "undefined reference to weft::detail::resume_slow[abi:<settings>]". So the settings
 // say what is to be done, where a program has a sanitizer and weft has not.
 #define WEFT_TAGGED __attribute__((abi_tag(WEFT_SETTINGS)))
 // What the library exports. WEFT_EXPORT is for what no setting changes and for extern "C", which has no such names.

@@ -17,7 +17,7 @@ namespace weft::detail {
 WEFT_API fiber_record& take_another_cached_fiber();
 
 /// destroy() of a fiber that has not ended or is not to be kept as it is, or where the thread's state has one already.
-WEFT_API void destroy_with_care(fiber_record& fiber) noexcept;
+WEFT_API void destroy_slow(fiber_record& fiber) noexcept;
 
 /// Is there one in the thread's state that inline code may take? The limit is written by other threads, see
 /// lib/stack/process_pools.h, and read plainly, so that it is an operand of the comparison: a thread that has learnt of
@@ -41,7 +41,7 @@ inline fiber_record& take_cached_fiber() {
 inline void destroy(fiber_record& fiber) noexcept {
     thread_state& thread = this_thread();
     if (fiber.progress != ended_plainly || thread.cached != room_for_one) [[unlikely]] {
-        if (is_fiber(fiber)) destroy_with_care(fiber);
+        if (is_fiber(fiber)) destroy_slow(fiber);
         return;
     }
     ready_for_next_body(fiber);

@@ -18,17 +18,17 @@ namespace weft::detail {
 // suspended or running, is resumed by no other fiber, and while the thread handles no exception.
 
 /// resume() of any fiber by anybody; the first one on each thread comes here.
-WEFT_API void* resume_with_care(fiber_record& fiber);
+WEFT_API void* resume_slow(fiber_record& fiber);
 /// The end of resume(): `fiber` has left control not just by a suspension.
-WEFT_API void came_back_with_care(fiber_record& fiber);
+WEFT_API void came_back_slow(fiber_record& fiber);
 /// suspend() of a fiber that is not just running: returns if it may be switched from now.
 WEFT_API void check_suspend(fiber_record& fiber);
 /// The same of a suspend() with a value.
 WEFT_API void check_suspend_with_value(fiber_record& fiber);
 /// check_suspend(), and the switch, too: returns when the fiber is resumed.
-WEFT_API void suspend_with_care(fiber_record& fiber);
+WEFT_API void suspend_slow(fiber_record& fiber);
 /// The end of suspend(): `fiber` was not just resumed.
-WEFT_API void resumed_with_care(fiber_record& fiber);
+WEFT_API void resumed_slow(fiber_record& fiber);
 
 /// Switches to `fiber`, which waits on the stack of `last`, itself or a fiber that it has resumed, and returns what it hands
 /// over when it has left. `waiting`: waiting_in(fiber.context), or nothing. Always inlined, as all of a switch is.
@@ -36,17 +36,17 @@ template <class... Waiting>
 WEFT_ALWAYS_INLINE void* switch_and_return(fiber_record& fiber, fiber_record& last, Waiting... waiting) {
     sanitizer_switch d;
     d.to_fiber(fiber.details->sanitizer, last.details->sanitizer);
-    void* const handed_over = switch_to_fiber(fiber.context, waiting...);
+    void* const passed_value = switch_to_fiber(fiber.context, waiting...);
     d.back_in_resumer();
-    return handed_over;
+    return passed_value;
 }
 
 /// Switches to the resumer of `fiber`, on whose stack, or a resumed fiber's, it is called, and returns when it is resumed.
-template <class... HandOver>
-WEFT_ALWAYS_INLINE void leave_and_return(fiber_record& fiber, HandOver... hand_over) {
+template <class... Passed>
+WEFT_ALWAYS_INLINE void leave_and_return(fiber_record& fiber, Passed... value) {
     sanitizer_switch d;
     d.to_resumer(fiber.details->sanitizer, false);
-    switch_to_resumer(fiber.context, hand_over...);
+    switch_to_resumer(fiber.context, value...);
     d.back_in_fiber(fiber.details->sanitizer);
 }
 
@@ -61,38 +61,38 @@ WEFT_ALWAYS_INLINE void leave_not_resumable(fiber_record& fiber) {
 /// \throws what left the body; fiber_error if it is neither prepared nor suspended.
 WEFT_ALWAYS_INLINE void* resume(fiber_record& fiber) {
     const thread_pointers thread;
-    void* handed_over;
+    void* passed_value;
     if constexpr (switch_tests_tag) {
         const auto waiting = waiting_in(fiber.context);
         if (!resumable(waiting.program_counter) || busy(thread.current(), thread)) [[unlikely]]
-            return resume_with_care(fiber);
+            return resume_slow(fiber);
         thread.set_current(&fiber);
-        handed_over = switch_and_return(fiber, fiber, waiting);
+        passed_value = switch_and_return(fiber, fiber, waiting);
     } else {
         if (!resumable(fiber) || busy(thread.current(), thread)) [[unlikely]]
-            return resume_with_care(fiber);
+            return resume_slow(fiber);
         thread.set_current(&fiber);
-        handed_over = switch_and_return(fiber, fiber);
+        passed_value = switch_and_return(fiber, fiber);
     }
 
     const thread_pointers now = still_this_thread(thread);
     const std::byte* const idle_sentinel = now.idle_sentinel();
     now.set_current(idle_sentinel);
     if (fiber.state != plain || busy(idle_sentinel, now)) [[unlikely]]
-        came_back_with_care(fiber);
-    return handed_over;
+        came_back_slow(fiber);
+    return passed_value;
 }
 
 /// Suspends `fiber` to its resumer, from its own stack or from that of a fiber it has resumed. Returns when it is
-/// resumed, possibly on another thread. `hand_over`, a void* or nothing, is what resume() returns.
+/// resumed, possibly on another thread. `value`, a void* or nothing, is what resume() returns.
 /// \throws forced_unwind if the fiber is being destroyed; fiber_error if it is not running.
 /// \pre called on the thread it runs on.
-template <class... HandOver>
-WEFT_ALWAYS_INLINE void suspend(fiber_record& fiber, HandOver... hand_over) {
-    constexpr bool plainly = sizeof...(hand_over) == 0;
+template <class... Passed>
+WEFT_ALWAYS_INLINE void suspend(fiber_record& fiber, Passed... value) {
+    constexpr bool plainly = sizeof...(value) == 0;
     if constexpr (plainly && switch_tests_tag && !switches_are_told) {
         if (!try_switch_to_resumer(fiber.context)) [[unlikely]]
-            suspend_with_care(fiber);
+            suspend_slow(fiber);
     } else {
         if (!suspendable(fiber)) [[unlikely]] {
             if constexpr (plainly)
@@ -100,10 +100,10 @@ WEFT_ALWAYS_INLINE void suspend(fiber_record& fiber, HandOver... hand_over) {
             else
                 check_suspend_with_value(fiber);
         }
-        leave_and_return(fiber, hand_over...);
+        leave_and_return(fiber, value...);
     }
     if (fiber.state != plain) [[unlikely]]
-        resumed_with_care(fiber);
+        resumed_slow(fiber);
 }
 
 } // namespace weft::detail

@@ -28,7 +28,7 @@ struct WEFT_TAGGED control_block {
     void* entry_function;
     union {
         void* entry_argument;
-        void* handed_over; // of a flow that has begun
+        void* passed_value; // of a flow that has begun
     };
 #endif
 };

@@ -167,12 +167,12 @@ WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block, suspended_flow fi
     register void* pc asm(WEFT_THEIR_PC) = fiber.program_counter;
     register void* sp asm("x9") = fiber.stack_pointer;
     register control_block* const b asm("x0") = &block;
-    register void* handed_over asm("x1");
+    register void* passed_value asm("x1");
     asm volatile(WEFT_EXCHANGE_LOADED("", "")
-                 : "=r"(handed_over), "+r"(pc), "+r"(sp)
+                 : "=r"(passed_value), "+r"(pc), "+r"(sp)
                  : WEFT_SWITCH_OPERANDS(b, resumer_base_register, fiber_base_register, tag_of_resumer)
                  : WEFT_SWITCH_LOADED_CLOBBERS);
-    return handed_over;
+    return passed_value;
 }
 /// The same.
 WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) noexcept {
@@ -189,9 +189,9 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
 }
 
 /// The same, and hands something over to the resumer.
-WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over) noexcept {
+WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* value) noexcept {
     register control_block* const b asm("x0") = &block;
-    register void* passed asm("x1") = hand_over;
+    register void* passed asm("x1") = value;
     asm volatile(WEFT_EXCHANGE("", "", "")
                  : "+r"(passed)
                  : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, tag_of_fiber)

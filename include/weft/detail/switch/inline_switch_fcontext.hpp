@@ -39,13 +39,13 @@ WEFT_ALWAYS_INLINE void switch_through(control_block& block, std::uintptr_t tags
 
 WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) {
     switch_through(block, suspendable_tag);
-    return block.handed_over;
+    return block.passed_value;
 }
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) {
     switch_through(block, resumable_tag);
 }
-WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over) {
-    block.handed_over = hand_over;
+WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* value) {
+    block.passed_value = value;
     switch_through(block, resumable_tag);
 }
 WEFT_ALWAYS_INLINE void switch_to_resumer_not_resumable(control_block& block) {

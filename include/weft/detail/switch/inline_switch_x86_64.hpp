@@ -169,13 +169,13 @@ namespace weft::detail {
 /// need not fetch it from a stack. Costs 4 loads, 4 stores and one well-predicted branch; MXCSR and the x87 control
 /// word stay the thread's. Returns what the other side handed over, in rsi; anything if it handed over nothing.
 WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) noexcept {
-    void* handed_over;
+    void* passed_value;
     WEFT_SWITCH_VARIABLES
     asm volatile(WEFT_EXCHANGE("", "notq  %%rdx\n\t", WEFT_LEAVE_BASE, resumer_base_register, fiber_base_register)
-                 : WEFT_SWITCH_OUTPUTS("=" WEFT_IN("S")(handed_over))
+                 : WEFT_SWITCH_OUTPUTS("=" WEFT_IN("S")(passed_value))
                  : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS);
-    return handed_over;
+    return passed_value;
 }
 
 /// The other way: leaves the fiber in `block` and continues the resumer that was in it. GCC: 3 stores.
@@ -188,10 +188,10 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
 }
 
 /// The same, and hands something over to the resumer.
-WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over) noexcept {
+WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* value) noexcept {
     WEFT_SWITCH_VARIABLES
     asm volatile(WEFT_EXCHANGE("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
-                 : WEFT_SWITCH_OUTPUTS("+" WEFT_IN("S")(hand_over))
+                 : WEFT_SWITCH_OUTPUTS("+" WEFT_IN("S")(value))
                  : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS WEFT_CLOBBER_FIBER_BASE);
 }
