@@ -26,7 +26,7 @@
 namespace weft {
 
 namespace detail {
-/// What a generator's body hands over of an element: itself, if that fits into the register it goes by, or its address.
+/// What a generator's body passes of an element: itself, if that fits into the register it goes by, or its address.
 template <class T>
 using passed_value = std::conditional_t<std::is_scalar_v<T> && sizeof(T) <= sizeof(void*), std::remove_cv_t<T>,
                                        std::add_pointer_t<std::remove_reference_t<T>>>;
@@ -54,7 +54,7 @@ public:
     yielder& operator=(const yielder&) = delete;
 
     /// Hands one value to the consumer and returns when it asks for the next. The consumer sees the argument itself,
-    /// but for two: a scalar value no larger than a pointer is handed over in a register, and an lvalue given to a
+    /// but for two: a scalar value no larger than a pointer is passed in a register, and an lvalue given to a
     /// generator of values or rvalue references is copied first.
     /// \throws forced_unwind if the generator is destroyed meanwhile; fiber_error if its body does not run.
     void yield(T&& v) {

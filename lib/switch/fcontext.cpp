@@ -20,7 +20,7 @@ static To boost_function(From* function) noexcept {
 }
 
 // The first function of a context. make lets it run to its first line, so that the context a program gets is one that
-// waits in a jump: on a context that has not begun, Boost's ontop does not hand over what its call returns everywhere
+// waits in a jump: on a context that has not begun, Boost's ontop does not pass what its call returns everywhere
 // (not on x86-64), and Boost ends a process quietly whose entry returns.
 static void first_function(boost_context::transfer_t made) noexcept {
     const auto entry = reinterpret_cast<void (*)(weft::transfer)>(made.data);

@@ -56,7 +56,7 @@ WEFT_ALWAYS_INLINE void leave_not_resumable(fiber_record& fiber) {
     switch_to_resumer_not_resumable(fiber.context);
 }
 
-/// Runs `fiber` until it suspends or ends. Returns what it hands over; anything if that is nothing. On the resumer's
+/// Runs `fiber` until it suspends or ends. Returns the value that it passes; anything if it passes none. On the resumer's
 /// stack.
 /// \throws what left the body; fiber_error if it is neither prepared nor suspended.
 WEFT_ALWAYS_INLINE void* resume(fiber_record& fiber) {

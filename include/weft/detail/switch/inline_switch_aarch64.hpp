@@ -15,11 +15,11 @@
 // processor's stack of predicted returns stays as it was.
 //
 // Its operations, in the order of every machine's header (lib/switch/<architecture>.S has those of the bare switch):
-//   waiting_in(block)                        what waits there, loaded before it is decided whether to switch; AArch64 only
-//   switch_to_fiber(block), (block, flow)    resumer to fiber; returns what is passed to the resumer. The second: AArch64 only
+//   waiting_in(block)                        AArch64 only: what waits there, loaded before the decision to switch
+//   switch_to_fiber(block), (block, flow)    resumer to fiber; returns the passed value. The second: AArch64 only
 //   switch_to_resumer(block), (block, word)  fiber to resumer, with nothing or a word passed
-//   switch_to_resumer_not_resumable(block)        the same of a fiber that is not resumable until it is released
-//   try_switch_to_resumer(block)             the same if it is suspendable, in one statement; AArch64 only
+//   switch_to_resumer_not_resumable(block)   the same of a fiber that is not resumable until it is released
+//   try_switch_to_resumer(block)             AArch64 only: the same if it is suspendable, in one statement
 //   switch_tests_tag                         are there those that only AArch64 has? See inline_switch.hpp
 //
 // x18 is the platform register. On plain Linux compilers use it as scratch, so it is clobbered there; on Apple, Android
@@ -76,8 +76,8 @@
 
 #if WEFT_SHADOW_CALL_STACK
 #    define WEFT_EXCHANGE_SHADOW                                                                                       \
-        "ldr  x11, [x0, %c[shadow]]\n\t" /* where the arriving flow stands on its shadow call stack */               \
-        "str  x18, [x0, %c[shadow]]\n\t" /* and we on ours */                                                        \
+        "ldr  x11, [x0, %c[shadow]]\n\t" /* where the arriving flow stands on its shadow call stack */                 \
+        "str  x18, [x0, %c[shadow]]\n\t" /* and we on ours */                                                          \
         "mov  x18, x11\n\t"
 #    define WEFT_SHADOW_OPERAND , [shadow] "i"(offsetof(control_block, shadow_call_stack))
 #else
@@ -100,17 +100,29 @@
 #    define WEFT_CLOBBER_FFR , "ffr"
 #endif
 
+// The register contract of each statement:
+//   register                 on entry                              when control comes back
+//   -----------------------  ------------------------------------  ------------------------------------------------
+//   x0                       the block                             the same block
+//   x1                       the value to pass, if there is one    the value that the other side passes, or anything
+//   WEFT_THEIR_PC, x9        the arriving pc and sp, if loaded     anything
+//   sp, x19, x29             ours                                  ours: sp and the two registers are in the block
+//   x18                      the platform's                        lost on plain Linux; elsewhere as it is there, or ours
+//                                                                  with a shadow call stack
+//   FPCR, FPSR, TPIDR_EL0    the thread's                          those of the thread that control comes back on
+//   every other register     anything                              anything: the statement declares it clobbered
+
 // Exchanges the running flow of control, whose x19 and x29 belong at `leaving` in the block at x0, with the one in the
 // block, whose own lie at `arriving`. Where it will go on tells what it is, see tag_bit. ASKS looks at the
 // arriving pc, WEFT_THEIR_PC, before anything has changed; OTHERWISE is where it may branch to. TAGS adds tag bits to
 // ours, which is in x12.
-#define WEFT_EXCHANGE(ASKS, OTHERWISE, TAGS)                                                                             \
+#define WEFT_EXCHANGE(ASKS, OTHERWISE, TAGS)                                                                           \
     "ldp  " WEFT_THEIR_PC ", x9, [x0, %c[pc_sp]]\n\t" /* the arriving pc and sp */                                     \
     ASKS                                                                                                               \
     WEFT_EXCHANGE_LOADED(OTHERWISE, TAGS)
 
 // The same, where the arriving pc and sp are in WEFT_THEIR_PC and x9.
-#define WEFT_EXCHANGE_LOADED(OTHERWISE, TAGS)                                                                            \
+#define WEFT_EXCHANGE_LOADED(OTHERWISE, TAGS)                                                                          \
     WEFT_SIGN_OURS                          /* x12 = where we shall continue */                                        \
     TAGS                                                                                                               \
     "mov  x10, sp\n\t"                                                                                                 \
@@ -124,9 +136,9 @@
     "br   x17\n\t"                          /* goes on there, at its label 1 or at its entry */                        \
     WEFT_CFI_LEAVING                                                                                                   \
     OTHERWISE                                                                                                          \
-    ".balignl 16, 0xd4200000\n\t"          /* label 1 lies `tag` bytes beyond a multiple of 16, and brk #0, which */  \
-    ".fill %c[tag] / 4, 4, 0xd4200000\n"  /* never run, stand before it (for zeros an assembler may write nops) */    \
-    "1:\n\t"                                /* control came back: sp, x29 and x19 are ours again */                   \
+    ".balignl 16, 0xd4200000\n\t"          /* label 1 lies `tag` bytes beyond a multiple of 16, and brk #0, which */   \
+    ".fill %c[tag] / 4, 4, 0xd4200000\n"  /* never run, stand before it (for zeros an assembler may write nops) */     \
+    "1:\n\t"                                /* control came back: sp, x29 and x19 are ours again */                    \
     WEFT_LANDING_PAD
 
 #define WEFT_SWITCH_OPERANDS(BLOCK, LEAVING, ARRIVING, TAG)                                                            \
@@ -136,10 +148,10 @@
 #define WEFT_SWITCH_CLOBBERS WEFT_SWITCH_LOADED_CLOBBERS, "x9", WEFT_THEIR_PC
 #define WEFT_SWITCH_LOADED_CLOBBERS                                                                                    \
     "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x10", "x11", "x12", WEFT_OTHER_PC, "x14", "x15",                        \
-        "x16" WEFT_CLOBBER_X18, "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30",           \
+        "x16" WEFT_CLOBBER_X18, "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "x30",                  \
         "v0", "v1", "v2", "v3", "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15",          \
         "v16", "v17", "v18", "v19", "v20", "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29",              \
-        "v30", "v31", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11", "p12", "p13", "p14",  \
+        "v30", "v31", "p0", "p1", "p2", "p3", "p4", "p5", "p6", "p7", "p8", "p9", "p10", "p11", "p12", "p13", "p14",   \
         "p15" WEFT_CLOBBER_FFR, "cc", "memory"
 
 namespace weft::detail {
@@ -162,7 +174,7 @@ WEFT_ALWAYS_INLINE suspended_flow waiting_in(const control_block& block) noexcep
 /// when the other side switches back through the same block, possibly on another thread: no thread-local address may be kept
 /// across it. As it is always the same block, x0 arrives as it left: a compiler that keeps the block's address there
 /// need not fetch it from a stack. Costs 8 instructions with waiting_in(), 2 of them loads and 2 stores (14 with PAC);
-/// FPCR and FPSR stay the thread's. Returns what the other side handed over, in x1; anything if it handed over nothing.
+/// FPCR and FPSR stay the thread's. Returns the value that the other side passed, in x1; anything if it passed none.
 WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block, suspended_flow fiber) noexcept {
     register void* pc asm(WEFT_THEIR_PC) = fiber.program_counter;
     register void* sp asm("x9") = fiber.stack_pointer;
@@ -188,7 +200,7 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
                  : WEFT_SWITCH_CLOBBERS, "x1");
 }
 
-/// The same, and hands something over to the resumer.
+/// The same, and passes a value to the resumer.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* value) noexcept {
     register control_block* const b asm("x0") = &block;
     register void* passed asm("x1") = value;
@@ -203,7 +215,7 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* value) noe
 WEFT_ALWAYS_INLINE void switch_to_resumer_not_resumable(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
     asm volatile(WEFT_EXCHANGE("", "",
-                             "orr  x12, x12, %[resumable_tag]\n\t") /* ours, signed or not: not resumable */
+                               "orr  x12, x12, %[resumable_tag]\n\t") /* ours, signed or not: not resumable */
                  :
                  : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, tag_of_fiber),
                    [resumable_tag] "i"(resumable_tag)

@@ -16,11 +16,11 @@
 // processor's stack of predicted returns stays as it was.
 //
 // Its operations, in the order of every machine's header (lib/switch/<architecture>.S has those of the bare switch):
-//   waiting_in(block)                        what waits there, loaded before it is decided whether to switch; AArch64 only
-//   switch_to_fiber(block), (block, flow)    resumer to fiber; returns what is passed to the resumer. The second: AArch64 only
+//   waiting_in(block)                        AArch64 only: what waits there, loaded before the decision to switch
+//   switch_to_fiber(block), (block, flow)    resumer to fiber; returns the passed value. The second: AArch64 only
 //   switch_to_resumer(block), (block, word)  fiber to resumer, with nothing or a word passed
-//   switch_to_resumer_not_resumable(block)        the same of a fiber that is not resumable until it is released
-//   try_switch_to_resumer(block)             the same if it is suspendable, in one statement; AArch64 only
+//   switch_to_resumer_not_resumable(block)   the same of a fiber that is not resumable until it is released
+//   try_switch_to_resumer(block)             AArch64 only: the same if it is suspendable, in one statement
 //   switch_tests_tag                         are there those that only AArch64 has? See inline_switch.hpp
 //
 // Call frame information: until the rule below, an unwinder sees the function that leaves; from there on it sees a frame
@@ -129,9 +129,20 @@ WEFT_TAGGED __attribute__((visibility("hidden"))) inline float unread_vector;
 #define WEFT_PC "16"
 #define WEFT_SP "24"
 
+// The register contract of each statement:
+//   register                 on entry                              when control comes back
+//   -----------------------  ------------------------------------  ------------------------------------------------
+//   rdi                      the block                             the same block
+//   rsi                      the value to pass, if there is one    the value that the other side passes, or anything
+//   rsp, rbp, rbx            ours                                  ours: the block has them. Not rbx of a fiber that
+//                                                                  GCC compiled: there it is clobbered
+//   MXCSR, x87 control       the thread's                          those of the thread that control comes back on
+//   word, fs, gs
+//   every other register     anything                              anything: clobbered, or an output that is never read
+
 // Exchanges the running flow of control, whose rbx and rbp belong at LEAVING in the block at rdi, with the one in the
 // block, whose own lie at ARRIVING. LEAVING_PC and ARRIVING_PC invert that of a fiber, see tag_bit.
-#define WEFT_EXCHANGE(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, LEAVING, ARRIVING)                                            \
+#define WEFT_EXCHANGE(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, LEAVING, ARRIVING)                                          \
     WEFT_SWITCH_TEXT(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, WEFT_AT_##LEAVING, WEFT_AT_##ARRIVING)
 #define WEFT_SWITCH_TEXT(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, LEAVING, ARRIVING)                                       \
     "{|.att_syntax prefix\n\t}"                                                                                        \
@@ -167,7 +178,7 @@ namespace weft::detail {
 /// the other side switches back through the same block, possibly on another thread: no thread-local address may be kept
 /// across it. As it is always the same block, rdi arrives as it left: a compiler that keeps the block's address there
 /// need not fetch it from a stack. Costs 4 loads, 4 stores and one well-predicted branch; MXCSR and the x87 control
-/// word stay the thread's. Returns what the other side handed over, in rsi; anything if it handed over nothing.
+/// word stay the thread's. Returns the value that the other side passed, in rsi; anything if it passed none.
 WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) noexcept {
     void* passed_value;
     WEFT_SWITCH_VARIABLES
@@ -187,7 +198,7 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
                  : WEFT_SWITCH_CLOBBERS, "rsi" WEFT_CLOBBER_FIBER_BASE);
 }
 
-/// The same, and hands something over to the resumer.
+/// The same, and passes a value to the resumer.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* value) noexcept {
     WEFT_SWITCH_VARIABLES
     asm volatile(WEFT_EXCHANGE("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
@@ -201,10 +212,10 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* value) noe
 WEFT_ALWAYS_INLINE void switch_to_resumer_not_resumable(control_block& block) noexcept {
     WEFT_SWITCH_VARIABLES
     asm volatile(WEFT_EXCHANGE("notq  %%rax\n\t"
-                             "{"
-                             "btrq  $63, %%rax\n\t" /* resumable_tag, in an inverted pc */
-                             "|.intel_syntax noprefix\n\tbtr rax, 63\n\t.att_syntax prefix\n\t}",
-                             "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
+                               "{"
+                               "btrq  $63, %%rax\n\t" /* resumable_tag, in an inverted pc */
+                               "|.intel_syntax noprefix\n\tbtr rax, 63\n\t.att_syntax prefix\n\t}",
+                               "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
                  : WEFT_SWITCH_OUTPUTS()
                  : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS, "rsi" WEFT_CLOBBER_FIBER_BASE);
