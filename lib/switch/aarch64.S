@@ -1,6 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// The context switch on AArch64 (weft/switch.hpp). lib/README.md explains it and has the picture of the frame.
+// The context switch on AArch64 (weft/switch.hpp). lib/switch/README.md explains it and has the picture of the frame.
 //
 //   weft::context  weft_make_context(void* stack_top, size_t size, void (*entry)(transfer));
 //   weft::transfer weft_jump_context(context to, void* data);

@@ -9,7 +9,7 @@ sh       each command exists: script, sub-command, option, preset, CMake variabl
 text     what a program prints, if it follows a cpp block: the program's .expected.txt; else a picture
 links    relative ones resolve, with their #heading
 headers  README.md links to each public one; weft/weft.hpp includes each that adapts no other library
-figures  the table in README.md has the figures of the last run in bench/README.md; --update copies them
+figures  the table in README.md has the figures of the run in bench/record.md; --update copies them
 
 The exit code is 1 when something is wrong.
 """
@@ -294,14 +294,14 @@ class Checker:
                 self.say(page, number, f"{file.relative_to(self.root)} has no heading #{anchor}")
 
     def figures(self, compiler, text):
-        """The table of README.md, made of the last run in `text`."""
-        run = re.search(r"<!-- last run -->\n(.*?)\n\n(.*?)\n\n", text, re.DOTALL)
+        """The table of README.md, made of the run in `text`, a page that bench/table.py has written."""
+        run = re.search(r"^([^\n]+, \d{4}-\d\d-\d\d)\n\n(\|.*?)\n\n", text, re.DOTALL | re.MULTILINE)
         if not run:
-            raise SystemExit("there is no last run in the page of the benchmarks")
+            raise SystemExit("there is no run in the page of the benchmarks")
         rows = [[c.strip() for c in l.strip("|").split("|")] for l in run[2].splitlines()]
         column = next((i for i, c in enumerate(rows[0]) if c.startswith(f"{compiler} ")), None)
         if column is None:
-            raise SystemExit(f"the last run has no column of {compiler}")
+            raise SystemExit(f"the recorded run has no column of {compiler}")
         work, values = None, {}
         for row in rows[2:]:
             title = re.fullmatch(r"\*\*(.*)\*\* \[(.*)\]", row[0])

@@ -41,7 +41,7 @@ MISTAKES = [
     ("](include/weft/switch.hpp)", "](include/weft/stack.hpp)", "include/weft/switch.hpp is not among the headers"),
     ("\n## Limits\n", "\n## Limits\n\n    weft::fiber f;\n", "a block by indentation"),
     ("\n## Limits\n", "\n## Limits\n\n```sh\n", "(never ends)"),
-    ("| round trip flat | ", "| round trip flat | 1", "not the figures of bench/README.md"),
+    ("| round trip flat | ", "| round trip flat | 1", "not the figures of bench/record.md"),
     ("<!-- figures: ", "<!-- figure: ", "there is no table of figures"),
 ]
 
