@@ -8,6 +8,9 @@ sh       each command exists: script, sub-command, option, preset, CMake variabl
          script, or with one of a few programs and its arguments, likewise
 text     what a program prints, if it follows a cpp block: the program's .expected.txt; else a picture
 links    relative ones resolve, with their #heading
+code     in the pages of the code (CODE_PAGES): each file, folder and name in inline code exists
+layers   lib/README.md has the layers of test/layers.py, in its order, with the same public headers
+machines each file that asks which processor it is stands in CONTRIBUTING.md's list for a new one
 headers  README.md links to each public one; weft/weft.hpp includes each that adapts no other library
 figures  the table in README.md has the figures of the run in bench/record.md; --update copies them
 
@@ -23,8 +26,17 @@ import shlex
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "test"))
+import layers  # noqa: E402
+
 SKIPPED = {".git", "build"}
+CODE_PAGES = ("lib/README.md", "lib/switch/README.md", ".github/CONTRIBUTING.md")
+CODE = {".hpp", ".h", ".cpp", ".S", ".py", ".sh", ".txt", ".cmake", ".in"}
+FILE = re.compile(r"[\w.<>/-]+\.(?:hpp|h|cpp|S|py|sh|md|csv|txt|cmake|in)|(?:include|lib|test|bench|conan|\.github)/[\w./-]*")
+NAME = re.compile(r"(?:\w+::)*~?([A-Za-z_]\w*)(?:\(\))?")
+PROCESSOR = re.compile(r"aarch64|arm64|x86_64|armv8", re.IGNORECASE)
 
 SCRIPTS = {  # script: where its sub-commands are functions called command_<name>
     "test/run": "test/run",
@@ -128,6 +140,8 @@ class Checker:
                 before = line
         self.check_headers()
         self.check_figures()
+        self.check_layers()
+        self.check_machines()
         return self.wrong
 
     def check_headers(self):
@@ -139,6 +153,60 @@ class Checker:
                 self.say(page, 1, f"include/weft/{header.name} is not among the headers")
             if (header.name in included) == (header.name in ADAPTERS | {everything.name}):
                 self.say(everything, 1, f"{header.name} must be included if it adapts no other library, else not")
+
+    def code_files(self, *folders):
+        """The files of the code in these folders, as paths from the root."""
+        for folder in folders:
+            for path in sorted((self.root / folder).rglob("*")):
+                if path.is_file() and (path.suffix in CODE or path.name == "run"):
+                    yield path.relative_to(self.root)
+
+    def check_code(self, page, number, code):
+        """A file, a folder or a name in inline code."""
+        if FILE.fullmatch(code) and not code.startswith("build/"):
+            for path in ({code.replace("<architecture>", a) for a in ("aarch64", "x86_64")}):
+                places = (self.root, page.parent, self.root / "include", self.root / "include/weft", self.root / "lib")
+                if not any((place / path).exists() for place in places) and path not in self.file_names():
+                    self.say(page, number, f"there is no {path}")
+        elif (name := NAME.fullmatch(code)) and name[1] not in self.words():
+            self.say(page, number, f"nothing is called {code}")
+
+    def file_names(self):
+        if not hasattr(self, "names_of_files"):
+            self.names_of_files = {path.name for path in self.code_files("include", "lib", "test", "bench", "conan")}
+        return self.names_of_files
+
+    def words(self):
+        """All words of the code."""
+        if not hasattr(self, "all_words"):
+            text = "".join((self.root / path).read_text(errors="replace")
+                           for path in self.code_files("include", "lib", "test", "bench") if path.parts[:2] != ("test", "doc"))
+            self.all_words = set(re.findall(r"[A-Za-z_]\w*", text))
+        return self.all_words
+
+    def check_layers(self):
+        page = self.root / "lib/README.md"
+        rows = re.findall(r"^\| (\d+) \| `(\w+)` \| (.*?) \|", page.read_text(), re.MULTILINE)
+        said = [(name, int(rank), set(re.findall(r"`(\w+)`", headers))) for rank, name, headers in rows]
+        there = [name for name in layers.RANKS
+                 if any((self.root / base / name).is_dir() for base in ("lib", "include/weft/detail"))]
+        public = {h.stem for h in (self.root / "include/weft").glob("*.hpp")}
+        right = [(name, layers.RANKS[name], layers.PUBLIC.get(name, set()) & public) for name in there]
+        for line in [l for l in right if l not in said] or ([right] if said != right else []):
+            self.say(page, 1, f"its table of layers is not that of test/layers.py: {line}")
+
+    def check_machines(self):
+        page = self.root / ".github/CONTRIBUTING.md"
+        section = re.search(r"^## How to add an architecture\n(.*?)^## ", page.read_text(), re.MULTILINE | re.DOTALL)[1]
+        for path in self.code_files("include", "lib", "conan", "test"):
+            lines = (self.root / path).read_text(errors="replace").splitlines()
+            comment = r"//.*|(?<!^)# .*" if path.suffix in (".hpp", ".h", ".cpp", ".S") else r"#.*"
+            if path.parts[:2] == ("test", "doc") or not any(PROCESSOR.search(re.sub(comment, "", line)) for line in lines):
+                continue
+            named = {str(path), re.sub(r"aarch64|x86_64", "<architecture>", str(path))}
+            named |= {str(folder) for folder in path.parents} - {".", "include", "lib", "test", "conan"}
+            if not any(f"`{name}`" in section for name in named):
+                self.say(page, 1, f"{path} asks which processor it is: the list for a new architecture does not have it")
 
     def check_block(self, page, block, source):
         """Returns the file of a cpp block, whose output may follow."""
@@ -263,6 +331,8 @@ class Checker:
 
     def check_line(self, page, number, line):
         for code in re.findall(r"`([^`]+)`", line):
+            if str(page.relative_to(self.root)) in CODE_PAGES:
+                self.check_code(page, number, code)
             first = words_of(code)[0] if words_of(code) else ""
             if first in SCRIPTS or (first in ("cmake", "ctest", "conan", "doxygen", "python3") and " " in code):
                 self.check_command(page, number, code)
