@@ -18,9 +18,9 @@
 // Under -mbranch-protection=standard
 //   BTI: an indirect branch (br, blr) may only land on a `bti` instruction; `ret` may land anywhere. `paciasp` counts
 //        as landing pad for calls.
-//   PAC: `paciasp` signs x30 with a key of the process and with sp; `autiasp` checks and strips the signature.
-//        If x30 or sp is not what was signed, it faults or makes x30 an address that faults where it is used, depending on
-//        the processor. A return address saved in memory is therefore saved signed.
+//   PAC: `paciasp` signs x30 with a key of the process and with sp; `autiasp` checks and strips the signature. If x30 or
+//        sp is not what was signed, it faults or makes x30 an address that faults where it is used, depending on the
+//        processor. A return address saved in memory is therefore saved signed.
 // bti, paciasp, autiasp, and pacia1716 and autia1716, which do the same to x17 with x16 in place of sp, are hints: on a
 // processor without the feature they do nothing.
 
