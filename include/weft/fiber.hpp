@@ -3,12 +3,16 @@
 
 #include <weft/detail/base/config.hpp>
 #include <weft/detail/fiber/fiber_cache.hpp>
+#include <weft/detail/fiber/fiber_frame.hpp>
 #include <weft/detail/fiber/fiber_record.hpp>
+#include <weft/detail/fiber/fiber_state.hpp>
+#include <weft/detail/fiber/resume.hpp>
+#include <weft/detail/switch/control_block.hpp>
 #include <weft/fp_env.hpp>
 #include <weft/stack.hpp>
 
 #include <concepts>
-#include <cstdint>
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <new>
@@ -111,79 +115,7 @@ struct fiber_options {
 
 namespace detail {
 
-[[noreturn]] WEFT_API void throw_stack_too_small(std::size_t size, std::size_t needed);
 [[noreturn]] WEFT_API void throw_stack_named_twice();
-
-/// What lies at the top of a fiber's stack: its details, room for its body, and the allocator and the memory of the
-/// stack.
-template <class Allocator, std::size_t BodySize, std::size_t BodyAlignment>
-class WEFT_TAGGED fiber_frame final : public fiber_details {
-public:
-    using stack_type = decltype(std::declval<Allocator&>().allocate());
-
-    /// A fiber without a body.
-    static fiber_record& create(Allocator allocator) {
-        const stack_type memory = allocator.allocate();
-        const auto top = reinterpret_cast<std::uintptr_t>(memory.sp);
-        const std::uintptr_t place = (top - sizeof(fiber_frame)) & ~(std::uintptr_t{alignof(fiber_frame)} - 1);
-        const std::uintptr_t lowest = top - memory.size;
-        if (memory.size < sizeof(fiber_frame) || place < lowest + least_room) [[unlikely]] {
-            give_back(allocator, memory);
-            throw_stack_too_small(memory.size, top - place + least_room);
-        }
-        begin_stack(reinterpret_cast<void*>(lowest), memory.size);
-        fiber_frame* frame = nullptr;
-        WEFT_TRY {
-            frame = new (reinterpret_cast<void*>(place)) fiber_frame(allocator, memory);
-            return prepare(*frame, {reinterpret_cast<void*>(lowest), memory.size});
-        }
-        WEFT_CATCH(...) {
-            if (frame) frame->~fiber_frame();
-            give_back(allocator, memory);
-            WEFT_RETHROW;
-        }
-    }
-
-    /// Where a body can be made.
-    static void* body(const fiber_record& record) noexcept { return of(record).body_; }
-    template <class Body>
-    static constexpr bool fits = sizeof(Body) <= BodySize && alignof(Body) <= BodyAlignment;
-
-    static void release(fiber_record& record) noexcept {
-        fiber_frame& frame = of(record);
-        Allocator allocator = std::move(frame.allocator_);
-        stack_type memory = frame.memory_;
-        frame.~fiber_frame();
-        allocator.deallocate(memory);
-    }
-
-    static stack_bounds memory(const fiber_record& record) noexcept {
-        const stack_type& memory = of(record).memory_;
-        const std::size_t size = memory.size;
-        return {static_cast<const std::byte*>(static_cast<void*>(memory.sp)) - size, size};
-    }
-
-private:
-    static constexpr std::size_t least_room = 1024; // for the first frames of any body
-
-    // By value and not inlined, so that create() can keep `memory` in registers: written to its own stack in two words
-    // and copied as one, it would cost a stall of some 12 cycles.
-    [[gnu::noinline, gnu::cold]] static void give_back(Allocator allocator, stack_type memory) {
-        allocator.deallocate(memory);
-    }
-
-    fiber_frame(const Allocator& allocator, const stack_type& memory) : allocator_(allocator), memory_(memory) {}
-
-    static fiber_frame& of(const fiber_record& record) noexcept { return static_cast<fiber_frame&>(*record.details); }
-
-    Allocator allocator_;
-    stack_type memory_;
-    alignas(BodyAlignment) unsigned char body_[BodySize];
-};
-
-/// That of the fibers which threads keep when they have ended, with room for the body of most. (Frames end with a cache
-/// line.)
-using idle_fiber_frame = fiber_frame<default_stack_allocator, 128, alignof(fiber_details)>;
 
 /// A body in a frame.
 template <class Frame, class Body>
@@ -242,7 +174,7 @@ fiber_record& make_fiber([[maybe_unused]] Allocator allocator, Fn&& fn) {
     return *fiber;
 }
 
-/// The same with the stack that the options name.
+/// make_fiber() on the stack that the options name.
 template <class Allocator, class Fn>
 fiber_record& make_fiber(Allocator allocator, const fiber_options& options, Fn&& fn) {
     if (options.stack_size != 0) {

@@ -4,7 +4,7 @@
 
 #include "../thread/thread_state.h"
 
-#include <weft/detail/thread/thread_state.hpp>
+#include <weft/detail/thread/thread_access.hpp>
 
 #include <array>
 #include <atomic>

@@ -5,8 +5,8 @@
 #include "../thread/thread_state.h"
 
 #include <weft/detail/bridge/await_request.hpp>
-#include <weft/detail/fiber/fiber_record.hpp>
-#include <weft/detail/thread/thread_state.hpp>
+#include <weft/detail/fiber/current_fiber.hpp>
+#include <weft/detail/thread/thread_access.hpp>
 
 #include <array>
 #include <atomic>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weft/detail/fiber/fiber_record.hpp>
+#include <weft/detail/fiber/fiber_state.hpp>
 
 // The build defines it: 1 where it was configured with WEFT_CHECK_CONTEXTS=ON, or with neither ON nor OFF as Debug.
 #if !defined(WEFT_CHECK_CONTEXTS)

@@ -7,7 +7,9 @@
 #include "thread_number.h"
 
 #include <weft/detail/base/throw_or_die.hpp>
+#include <weft/detail/fiber/current_fiber.hpp>
 #include <weft/detail/fiber/fiber_record.hpp>
+#include <weft/detail/fiber/fiber_state.hpp>
 
 #include <cstdio>
 #include <exception>

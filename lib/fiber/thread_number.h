@@ -3,7 +3,7 @@
 
 #include "stack_overflow.h"
 
-#include <weft/detail/fiber/fiber_record.hpp>
+#include <weft/detail/thread/thread_access.hpp>
 
 #include <atomic>
 #include <cstdint>

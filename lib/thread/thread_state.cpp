@@ -2,6 +2,9 @@
 
 #include "thread_state.h"
 
+#include <weft/detail/thread/exception_state.hpp>
+#include <weft/detail/thread/thread_state.hpp>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>

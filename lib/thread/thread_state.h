@@ -8,7 +8,7 @@
 
 #if !defined(__ASSEMBLER__)
 
-#    include <weft/detail/thread/thread_state.hpp>
+#    include <weft/detail/thread/thread_access.hpp>
 
 #    include <array>
 #    include <cstddef>

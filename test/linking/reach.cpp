@@ -3,7 +3,7 @@
 // The ways in which weft's headers reach the state of a thread, each as a function of its own. linkers.py makes some
 // hundred copies of these functions, each with a state of its own, and compares them with a compiler's way.
 
-#include <weft/detail/thread/thread_state.hpp>
+#include <weft/detail/thread/thread_access.hpp>
 
 extern "C" {
 

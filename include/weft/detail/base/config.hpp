@@ -159,7 +159,7 @@ asm(".ifndef __morestack\n\t"
 #    define WEFT_SWITCH_NAME(name)
 #endif
 
-// The state of a thread (see thread_state.hpp) under the name that linkers know it by, and the function that returns its
+// The state of a thread (see thread/thread_state.hpp) under the name that linkers know it by, and the function that returns its
 // address. Both names stand here alone.
 #define WEFT_THREAD_STATE weft_thread_state
 #define WEFT_THIS_THREAD weft_this_thread

@@ -4,6 +4,9 @@
 #include <weft/detail/base/throw_or_die.hpp>
 #include <weft/detail/bridge/awaiter.hpp>
 #include <weft/detail/fiber/fiber_record.hpp>
+#include <weft/detail/fiber/resume.hpp>
+#include <weft/detail/thread/exception_in_hand.hpp>
+#include <weft/detail/thread/thread_access.hpp>
 
 #include <concepts>
 #include <coroutine>

@@ -1,6 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
+#include <weft/detail/fiber/current_fiber.hpp>
 #include <weft/detail/thread/thread_state.hpp>
 
 #include <cstdint>

@@ -3,6 +3,9 @@
 
 #include <weft/detail/base/config.hpp>
 #include <weft/detail/fiber/fiber_record.hpp>
+#include <weft/detail/fiber/fiber_state.hpp>
+#include <weft/detail/switch/control_block.hpp>
+#include <weft/detail/thread/thread_access.hpp>
 #include <weft/detail/thread/thread_state.hpp>
 
 // A fiber whose body has ended waits in its first function, and could run another one. So a thread keeps a few that
