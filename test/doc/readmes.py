@@ -8,7 +8,8 @@ sh       each command exists: script, sub-command, option, preset, CMake variabl
          script, or with one of a few programs and its arguments, likewise
 text     what a program prints, if it follows a cpp block: the program's .expected.txt; else a picture
 links    relative ones resolve, with their #heading
-code     in the pages of the code (CODE_PAGES): each file, folder and name in inline code exists
+code     in the pages of the code (CODE_PAGES): each file, folder and name in inline code exists; each function of a walk of
+         lib/README.md stands in a file that the walk has named
 layers   lib/README.md has the layers of test/layers.py, in its order, with the same public headers
 machines each file that asks which processor it is stands in CONTRIBUTING.md's list for a new one
 headers  README.md links to each public one; weft/weft.hpp includes each that adapts no other library
@@ -141,6 +142,7 @@ class Checker:
         self.check_headers()
         self.check_figures()
         self.check_layers()
+        self.check_walks()
         self.check_machines()
         return self.wrong
 
@@ -165,11 +167,30 @@ class Checker:
         """A file, a folder or a name in inline code."""
         if FILE.fullmatch(code) and not code.startswith("build/"):
             for path in ({code.replace("<architecture>", a) for a in ("aarch64", "x86_64")}):
-                places = (self.root, page.parent, self.root / "include", self.root / "include/weft", self.root / "lib")
-                if not any((place / path).exists() for place in places) and path not in self.file_names():
+                if not self.places_of(page, path) and path not in self.file_names():
                     self.say(page, number, f"there is no {path}")
         elif (name := NAME.fullmatch(code)) and name[1] not in self.words():
             self.say(page, number, f"nothing is called {code}")
+
+    def places_of(self, page, path):
+        """Where a file is that inline code of a page names."""
+        folders = (self.root, page.parent, self.root / "include", self.root / "include/weft", self.root / "lib")
+        return [folder / path for folder in folders if (folder / path).exists()]
+
+    def check_walks(self):
+        page = self.root / "lib/README.md"
+        section = re.search(r"^## Walks\n(.*?)^## ", page.read_text(), re.MULTILINE | re.DOTALL)[1]
+        for walk in section.split("\n### ")[1:]:
+            title, text = walk.split("\n", 1)
+            words = set()
+            for item in re.split(r"\n(?=\d+\. |- |\n)", text):
+                code = re.findall(r"`([^`]+)`", item)
+                for path in (c.replace("<architecture>", "aarch64") for c in code if FILE.fullmatch(c)):
+                    for place in self.places_of(page, path):
+                        words |= set(re.findall(r"\b([A-Za-z_]\w*)(?=\()", place.read_text())) if place.is_file() else set()
+                for name in (c for c in code if NAME.fullmatch(c) and c.endswith("()")):
+                    if NAME.fullmatch(name)[1] not in words:
+                        self.say(page, 1, f"the walk \"{title}\" has named no file with {name} up to where it is called")
 
     def file_names(self):
         if not hasattr(self, "names_of_files"):

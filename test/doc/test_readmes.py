@@ -52,6 +52,7 @@ CODE_MISTAKES = {
         ("`lib/stack/arenas.h`", "`lib/stack/arena.h`", "there is no lib/stack/arena.h"),
         ("`control_block`", "`context_block`", "nothing is called context_block"),
         ("`make_control_block()`", "`make_context_block()`", "nothing is called make_context_block()"),
+        ("`take_idle_fiber()`: if", "`open_cache()`: if", "has named no file with open_cache()"),
         ("| 2 | `switch` |", "| 2 | `machine` |", "not that of test/layers.py"),
         ("`await` `stackful`", "`await`", "not that of test/layers.py"),
         ("| 4 | `stack` |", "| 3 | `stack` |", "not that of test/layers.py"),
