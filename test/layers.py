@@ -4,7 +4,7 @@
 
 Each file of the library includes only what stands in its own layer or in a lower one. The layers are folders of
 include/weft/detail and of lib; the public headers, which have no folder, are listed here. Fails on an include that looks
-up, and on a file that is in no layer."""
+up, on a file that is in no layer, and on a write of a fiber's state outside of fiber_state.hpp."""
 
 import argparse
 import pathlib
@@ -25,6 +25,9 @@ PUBLIC = {
     "senders": {"senders"},
     "posix": {"posix"},
 }
+# What only this file writes: the state of a fiber.
+STATE = "include/weft/detail/fiber/fiber_state.hpp"
+WRITES_STATE = re.compile(r"[\w)\]](?:\.|->)(?:state|progress) *[|&^]?=(?!=)|\bset_tags\(")
 EVERYTHING = "weft.hpp"  # includes all that needs no other library; included by none
 LAYER_OF = {f"{name}.hpp": layer for layer, names in PUBLIC.items() for name in names}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
@@ -58,7 +61,12 @@ def faults_of(root, source, base):
     if not layer:
         yield f"{where}: is in no layer: put it into the folder of one, or into the table of test/layers.py"
         return
-    for quote, name in INCLUDE.findall(source.read_text(encoding="utf-8")):
+    text = source.read_text(encoding="utf-8")
+    if RANKS[layer] > RANKS["switch"] and str(where) != STATE:
+        for number, line in enumerate(text.splitlines(), 1):
+            if WRITES_STATE.search(line):
+                yield f"{where}:{number}: writes the state of a fiber, which only the functions of {STATE} do"
+    for quote, name in INCLUDE.findall(text):
         target = included(root, source, quote, name)
         if not target:
             continue

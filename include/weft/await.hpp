@@ -3,7 +3,9 @@
 
 #include <weft/detail/bridge/await_request.hpp>
 #include <weft/detail/bridge/await_shim.hpp>
+#include <weft/detail/bridge/awaitable.hpp>
 #include <weft/detail/bridge/awaiter_storage.hpp>
+#include <weft/detail/bridge/driver.hpp>
 #include <weft/fiber.hpp>
 
 #include <memory>
@@ -35,7 +37,7 @@ WEFT_API driver& find_ambient_driver();
 /// The same. Mostly it drives the running fiber itself.
 WEFT_ALWAYS_INLINE driver& ambient_driver() {
     if (const fiber_record* const fiber = running_fiber(this_thread())) [[likely]]
-        if (auto* const d = static_cast<driver*>(fiber->details->driver); d && d->takes_foreign) [[likely]]
+        if (driver* const d = driver_of(*fiber); d && d->takes_foreign) [[likely]]
             return *d;
     return find_ambient_driver();
 }

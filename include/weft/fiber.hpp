@@ -86,10 +86,7 @@ public:
     /// What the fiber is called in reports and debuggers; "" if it has no name.
     const char* name() const noexcept { return fiber_->details->name ? fiber_->details->name : ""; }
     /// Only the pointer is kept: to a string literal, or to what lives as long as the fiber.
-    void set_name(const char* name) const noexcept {
-        fiber_->details->name = name;
-        fiber_->progress |= detail::named;
-    }
+    void set_name(const char* name) const noexcept { detail::set_name(*fiber_, name); }
 
     friend bool operator==(fiber_ref, fiber_ref) noexcept = default;
 
@@ -139,8 +136,15 @@ struct WEFT_TAGGED fiber_body {
         ~guard() { std::destroy_at(&body); }
     };
 
-    static constexpr fiber_operations operations{
-        &run, &destroy, &Frame::release, &Frame::memory, WEFT_EXCEPTIONS != 0, requires { typename Body::yields; }};
+    static consteval const misuse_messages* misuse() noexcept {
+        if constexpr (requires { Body::misuse; })
+            return Body::misuse;
+        else
+            return nullptr;
+    }
+
+    static constexpr fiber_operations operations{&run,    &destroy, &Frame::release, &Frame::memory, WEFT_EXCEPTIONS != 0,
+                                                 misuse()};
 };
 
 /// Stands in for a body that could not be made.
@@ -158,7 +162,7 @@ fiber_record& make_fiber([[maybe_unused]] Allocator allocator, Fn&& fn) {
         fiber = &take_idle_fiber();
     } else {
         fiber = &frame::create(std::move(allocator));
-        fiber->progress |= own_stack;
+        end_with_stack(*fiber);
     }
     const fiber_operations*& operations = fiber->details->operations;
     WEFT_TRY {

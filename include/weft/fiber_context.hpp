@@ -121,7 +121,7 @@ struct context_access {
 };
 
 template <class Context>
-Context receive(const handover& came) {
+inline Context receive(const handover& came) {
     if (!came.caller) return {};
     return came.call(came.fn, context_access::make(*came.caller));
 }

@@ -32,6 +32,13 @@ using handed_over = std::conditional_t<std::is_scalar_v<T> && sizeof(T) <= sizeo
                                        std::add_pointer_t<std::remove_reference_t<T>>>;
 template <class T>
 inline constexpr bool hands_over_value = std::same_as<handed_over<T>, std::remove_cv_t<T>>;
+
+/// What is said of the misuse of generators.
+WEFT_API extern const misuse_messages generator_misuse;
+
+/// Says why a generator with this fiber cannot begin: it has, or there is no fiber.
+[[noreturn]] WEFT_API void throw_cannot_begin(const fiber_record& fiber);
+
 } // namespace detail
 
 /// Where a generator's body puts its values. Lives as long as the body.
@@ -163,7 +170,7 @@ public:
 private:
     template <class Fn>
     struct yielding {
-        using yields = T; // see detail::fiber_body
+        static constexpr const detail::misuse_messages* misuse = &detail::generator_misuse; // see detail::fiber_body
         Fn fn;
         void operator()(fiber_ref self) {
             yielder<T> out{detail::fiber_access::record(self)};

@@ -91,6 +91,9 @@ WEFT_API void set_default_stack_size(std::size_t bytes);
 inline constexpr std::size_t minimum_stack_size = 4096;
 
 namespace detail {
+
+void watch_forks(); // lib/stack/process_pools.h
+
 /// For WEFT_DEFAULT_STACK_SIZE.
 struct program_stack_size {
     explicit program_stack_size(std::size_t bytes) { set_default_stack_size(bytes); }
@@ -198,7 +201,7 @@ public:
 
 private:
     friend struct default_stack_allocator;
-    friend void watch_forks(); // lib/stack/process_pools.h
+    friend void detail::watch_forks();
     struct state;
     state* state_;
 };

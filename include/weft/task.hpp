@@ -1,9 +1,10 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-#include <weft/detail/bridge/await_request.hpp>
-#include <weft/detail/bridge/awaiter.hpp>
+#include <weft/detail/bridge/awaitable.hpp>
 #include <weft/detail/bridge/awaiter_storage.hpp>
+#include <weft/detail/bridge/driver.hpp>
+#include <weft/detail/thread/exception_in_hand.hpp>
 
 #include <cassert>
 #include <concepts>
@@ -131,9 +132,9 @@ private:
     std::exception_ptr failure_;
 };
 
-/// What makes a task<T> a sender; defined in weft/senders.hpp. `Late` makes it be looked at only when it is needed.
+/// What an adapter makes of a task<T>, and defines; looked at only when it is needed, for which there is `Late`.
 template <class T, class Late>
-struct task_sender;
+struct task_adapter;
 
 } // namespace detail
 
@@ -185,23 +186,23 @@ public:
 
     /// A task is a sender, by weft/senders.hpp: it completes with its result, with its exception, or stopped.
     template <class Receiver>
-    auto connect(Receiver receiver) && -> typename detail::task_sender<T, Receiver>::template operation<Receiver> {
+    auto connect(Receiver receiver) && -> typename detail::task_adapter<T, Receiver>::template operation<Receiver> {
         return {std::move(*this), std::move(receiver)};
     }
     /// So that it is one in P2300's coroutines, too, which would take it for an awaitable and not know it stopped.
     template <class Promise>
-    auto as_awaitable(Promise& promise) && -> decltype(detail::task_sender<T, Promise>::await_in(std::declval<task>(), promise)) {
-        return detail::task_sender<T, Promise>::await_in(std::move(*this), promise);
+    auto as_awaitable(Promise& promise) && -> decltype(detail::task_adapter<T, Promise>::await_in(std::declval<task>(), promise)) {
+        return detail::task_adapter<T, Promise>::await_in(std::move(*this), promise);
     }
     /// The ways in which it completes, for P2300.
     template <class Self, class... Env>
-    static consteval auto get_completion_signatures() -> typename detail::task_sender<T, Self>::completion_signatures {
+    static consteval auto get_completion_signatures() -> typename detail::task_adapter<T, Self>::completion_signatures {
         return {};
     }
 
 private:
     template <class, class>
-    friend struct detail::task_sender;
+    friend struct detail::task_adapter;
 
     struct awaiter {
         using takes_any_handle = void; // the first of the two

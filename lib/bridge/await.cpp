@@ -15,7 +15,7 @@ driver& find_ambient_driver() {
             "weft::await, weft::use_fiber or the like is used outside of a stackful body: use it below weft::stackful; "
             "use co_await in a coroutine without such a body, which does not run on that of whoever awaits it"));
     for (; fiber; fiber = fiber->details->outer)
-        if (auto* const d = static_cast<driver*>(fiber->details->driver); d && d->takes_foreign) return *d;
+        if (driver* const d = driver_of(*fiber); d && d->takes_foreign) return *d;
     throw_or_die(not_in_fiber(
         "weft::await, weft::use_fiber or the like is used in a fiber that nothing can resume when the awaited operation completes: no "
         "stackful body is around it, or its coroutine type refuses operations of others (for an Asio "

@@ -4,7 +4,7 @@
 
 #include "../fiber/records.h"
 
-#include <weft/detail/bridge/await_request.hpp>
+#include <weft/detail/bridge/driver.hpp>
 
 #include <bit>
 #include <cstddef>
@@ -25,7 +25,7 @@ extern "C" WEFT_FOR_DEBUGGERS constinit const weft::detail::debugger_layout weft
     .stack_size = offsetof(fiber_details, sanitizer.own.size),
     .inner = offsetof(fiber_details, inner),
     .outer = offsetof(fiber_details, outer),
-    .driver = offsetof(fiber_details, driver),
+    .driver = offsetof(fiber_details, owner),
     .operations = offsetof(fiber_details, operations),
     .name = offsetof(fiber_details, name),
 #if WEFT_SWITCH_NATIVE
@@ -45,13 +45,13 @@ extern "C" WEFT_FOR_DEBUGGERS constinit const weft::detail::debugger_layout weft
 #endif
     .driver_body = offsetof(weft::detail::driver, body),
 #if WEFT_SWITCH_NATIVE
-    .marked = offsetof(fiber_record, context.program_counter),
+    .tagged = offsetof(fiber_record, context.program_counter),
 #else
-    .marked = offsetof(fiber_record, context.context),
+    .tagged = offsetof(fiber_record, context.context),
 #endif
-    .not_resumable_bit = std::countr_zero(std::uintptr_t{weft::detail::not_resumable}),
-    .not_suspendable_bit = std::countr_zero(std::uintptr_t{weft::detail::not_suspendable}),
-    .inverted = weft::detail::inverted_marks != 0,
+    .resumable_bit = std::countr_zero(std::uintptr_t{weft::detail::resumable_tag}),
+    .suspendable_bit = std::countr_zero(std::uintptr_t{weft::detail::suspendable_tag}),
+    .inverted = !(weft::detail::told_by_zero & weft::detail::resumable_tag),
 };
 
 extern "C" WEFT_FOR_DEBUGGERS constinit const weft::detail::debugger_records weft_debugger_records{

@@ -38,10 +38,10 @@ struct debugger_layout {
     std::uint32_t resumer_base_register;
     std::uint32_t resumer_frame_pointer;
     std::uint32_t driver_body; // in a driver
-    std::uint32_t marked;      // in the record: the word with the marks of control_block_mark, which are these bits
-    std::uint32_t not_resumable_bit;
-    std::uint32_t not_suspendable_bit;
-    std::uint32_t inverted; // 1: a fiber's pc rests inverted, and with it the first of them
+    std::uint32_t tagged;      // in the record: the word with the tag bits, which are these
+    std::uint32_t resumable_bit;
+    std::uint32_t suspendable_bit;
+    std::uint32_t inverted; // 1: a fiber's pc rests inverted, so the first of them holds where it is 1; else where it is 0
 };
 
 /// Where the records lie: in two lists of slabs, in each of which some have been handed out, from the second place on.

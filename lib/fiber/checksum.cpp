@@ -32,10 +32,7 @@ std::uint64_t checksum_of(const fiber_record& fiber) noexcept {
 } // namespace
 
 void set_checksum_of_checked(fiber_record& fiber) noexcept {
-    if (resumable(fiber))
-        wait_with_care(fiber, but_for_checksum);
-    else
-        set_marks(fiber.context, all_marks);
+    wait_for_verification(fiber);
     fiber.details->checksum = checksum_of(fiber);
 }
 
@@ -50,7 +47,7 @@ void verify_checksum_of_checked(fiber_record& fiber) noexcept {
                      static_cast<const void*>(lowest), static_cast<const void*>(lowest + fiber.details->sanitizer.own.size));
         std::abort();
     }
-    if (fiber.state & but_for_checksum) wait_plainly(fiber);
+    wait_no_longer_for_verification(fiber);
 }
 
 } // namespace weft::detail

@@ -18,31 +18,37 @@ not_in_fiber::~not_in_fiber() = default;
 
 namespace detail {
 
+namespace {
+
+constexpr misuse_messages fiber_misuse{
+    .resumed_after_its_end = "weft: resume() of a fiber that has ended: ask done() before resuming",
+    .resumed_while_it_runs =
+        "weft: resume() of a running fiber: only a suspended one can be resumed, by one thread at a time",
+    .suspended_while_it_waits = "weft: suspend() of a fiber that is not running: only the fiber itself, or one it "
+                                "has resumed, can suspend it",
+    .suspended_without_a_value = nullptr,
+};
+
+const misuse_messages& misuse_of(const fiber_record& fiber) noexcept {
+    const misuse_messages* const own = fiber.details->operations->misuse;
+    return own ? *own : fiber_misuse;
+}
+
+} // namespace
+
 void throw_not_resumable(const fiber_record& fiber) {
     if (!is_fiber(fiber)) throw_or_die(fiber_error("weft: resume() of an empty fiber: it was moved from or never given a body"));
-    const bool generator = fiber.details->operations->yields;
-    if (fiber.progress & ended)
-        throw_or_die(fiber_error(generator ? "weft::generator: ++ of an iterator at the end: compare it with end() before"
-                                           : "weft: resume() of a fiber that has ended: ask done() before resuming"));
-    if (generator)
-        throw_or_die(fiber_error("weft::generator: ++ while the body runs: it is for who takes the elements, not for the "
-                                 "body, and for one thread at a time"));
-    throw_or_die(
-        fiber_error("weft: resume() of a running fiber: only a suspended one can be resumed, by one thread at a time"));
+    const misuse_messages& say = misuse_of(fiber);
+    throw_or_die(fiber_error(fiber.progress & ended ? say.resumed_after_its_end : say.resumed_while_it_runs));
 }
 
 void throw_not_suspendable(const fiber_record& fiber) {
-    throw_or_die(fiber_error(fiber.details->operations->yields
-                                 ? "weft::generator: yield() while the body does not run: it is for the body, and for "
-                                   "what the body calls"
-                                 : "weft: suspend() of a fiber that is not running: only the fiber itself, or one it "
-                                   "has resumed, can suspend it"));
+    throw_or_die(fiber_error(misuse_of(fiber).suspended_while_it_waits));
 }
 
-void throw_cannot_begin(const fiber_record& fiber) {
-    throw_or_die(fiber_error(is_fiber(fiber) ? "weft::generator: begin() was called before, and the elements are made once: "
-                                               "keep its iterator, or make another generator"
-                                             : "weft::generator: begin() of a generator that was moved from"));
+void check_suspended_with(const fiber_record& fiber, bool value) {
+    const char* const without = misuse_of(fiber).suspended_without_a_value;
+    if (without && !value) throw_or_die(fiber_error(without));
 }
 
 void throw_stack_too_small(std::size_t size, std::size_t needed) {

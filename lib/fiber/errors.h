@@ -15,4 +15,7 @@ inline constexpr const char* running_was_destroyed =
 /// The same of suspend() of one that does not run.
 [[noreturn]] void throw_not_suspendable(const fiber_record& fiber);
 
+/// Is it wrong that the running fiber suspends itself with a value, or without one? \throws fiber_error if it is.
+void check_suspended_with(const fiber_record& fiber, bool value);
+
 } // namespace weft::detail

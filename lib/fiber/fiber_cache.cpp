@@ -92,14 +92,10 @@ bool begin_to_keep() noexcept {
 }
 
 [[gnu::noinline]] void keep_idle_fiber(fiber_record& fiber) noexcept {
-    fiber_details& details = *fiber.details;
-    details.name = nullptr;
-    details.driver = nullptr; // of one that was unwound
-    set_marks(fiber.context, all_marks); // of one that has not begun
-    fiber.state = plain;
+    forget_body(fiber);
     if (!keeps_any || !begin_to_keep()) return discard(fiber);
     keeper_of_stacks.store(&keeper, std::memory_order_relaxed);
-    fiber.progress &= always_checked;
+    keep_only_checking(fiber);
     thread_state& thread = this_thread();
     fiber_record* keep = &fiber;
     if (!(fiber.progress & always_checked)) { // to take one with a checksum is not for inline code

@@ -21,16 +21,10 @@ namespace {
 
 // While a flow waits, the weft::fibers that run in it cannot be suspended: what has control is not above them.
 void set_fibers_aside(const waiting_flow& flow) noexcept {
-    for (fiber_record* f = flow.fiber; f; f = f->details->outer) {
-        f->state |= set_aside;
-        set_marks(f->context, all_marks);
-    }
+    for (fiber_record* f = flow.fiber; f; f = f->details->outer) set_aside_in_context(*f);
 }
 void take_fibers_up(const waiting_flow& flow) noexcept {
-    for (fiber_record* f = flow.fiber; f; f = f->details->outer) {
-        f->state &= ~std::uint32_t{set_aside};
-        if (!(f->state & (unwinding | abandoned | checked))) set_marks(f->context, not_resumable);
-    }
+    for (fiber_record* f = flow.fiber; f; f = f->details->outer) take_up_again(*f);
 }
 
 // Control is in `flow`, and came with `t`. What gives back the stack of an ended fiber still belongs to that: to one

@@ -12,9 +12,9 @@
 #include <weft/detail/fiber/current_fiber.hpp>
 #include <weft/detail/fiber/fiber_record.hpp>
 #include <weft/detail/fiber/fiber_state.hpp>
+#include <weft/detail/fiber/resume.hpp>
 #include <weft/detail/fiber/sanitizer_switch.hpp>
 #include <weft/detail/switch/control_block.hpp>
-#include <weft/detail/switch/inline_switch.hpp>
 #include <weft/detail/thread/exception_in_hand.hpp>
 #include <weft/fiber.hpp>
 
@@ -25,13 +25,13 @@
 namespace weft::detail {
 
 namespace {
-[[maybe_unused]] alignas(16) constinit char with_all_marks[16]{};
+[[maybe_unused]] alignas(16) constinit char with_no_tag[16]{};
 }
 constinit const fiber_record no_fiber = [] {
     fiber_record fiber{};
-    if constexpr (inverted_marks == 0) // else 0 is not resumable
-        fiber.context.*marked = with_all_marks + (all_marks & 15);
-    fiber.progress = ended;
+    if constexpr (told_by_zero & resumable_tag) // else 0 is not resumable
+        fiber.context.*tagged = with_no_tag + (tag_bits(no_tag) & 15);
+    never_begin(fiber);
     return fiber;
 }();
 
@@ -44,28 +44,19 @@ WEFT_ALWAYS_INLINE void end(fiber_record& fiber) noexcept {
     if (fiber.state != plain) [[unlikely]] {
         if (fiber.state & abandoned) fatal(running_was_destroyed);
         verify_checksum(fiber);
-        set_marks(fiber.context, not_resumable); // one that was unwound or is checked has more
-        fiber.state &= threw;
+        run_out(fiber); // of one that was unwound or is checked no tag holds
     }
-    advance(fiber.progress, ended);
+    advance(fiber, ended);
 }
 
 #if WEFT_EXCEPTIONS
-// In a handler: this is what leaves the body.
-void fail(fiber_record& fiber) noexcept {
-    fiber.details->failure = exception_in_hand();
-    fiber.state |= threw;
-    fiber.progress |= failed;
-}
-
 // In a handler of what no exception_ptr can hold, an exception of another language or the end of the thread: it stays in
 // hand, and so it gets to the resumer, see rethrow_foreign(). The handler is never left, so this stack has had its last
 // body.
 [[gnu::noinline, gnu::cold]] void fail_with_foreign(fiber_record& fiber) noexcept {
-    fiber.progress |= own_stack;
+    end_with_stack(fiber);
     end(fiber);
-    departure{}.to_resumer(fiber.details->sanitizer, true);
-    switch_to_resumer_for_good(fiber.context);
+    leave_for_good(fiber);
     fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
 }
 #endif
@@ -76,32 +67,31 @@ void fail(fiber_record& fiber) noexcept {
 __attribute__((no_sanitize("null"))) void fiber_main(void* argument) noexcept {
     auto& fiber = *static_cast<fiber_record*>(argument);
     for (;;) {
-        advance(fiber.progress, begun);
+        advance(fiber, begun);
         departure{}.back_in_fiber(fiber.details->sanitizer);
         if constexpr (checks_contexts) set_checksum(fiber);
 #if WEFT_EXCEPTIONS
         try {
             fiber.details->operations->run(fiber);
         } catch (const forced_unwind& unwind) {
-            if (!unwind.unwinds(fiber)) fail(fiber); // of an outer fiber: on to our resumer
+            if (!unwind.unwinds(fiber)) fail(fiber, exception_in_hand()); // of an outer fiber: on to our resumer
 #    if defined(__GLIBCXX__)
         } catch (const abi::__forced_unwind&) { // by pthread_exit or pthread_cancel; no handler of it may be left
             if (fiber.state & unwinding)
                 fatal("weft: a thread was ended (pthread_exit, pthread_cancel) in the body of a fiber that it was "
-                              "destroying: end it outside, or disable its cancellation meanwhile");
-            fail(fiber);
+                      "destroying: end it outside, or disable its cancellation meanwhile");
+            fail(fiber, exception_in_hand());
             fail_with_foreign(fiber);
 #    endif
         } catch (...) {
-            fail(fiber);
+            fail(fiber, exception_in_hand());
             if (!fiber.details->failure && !(fiber.state & unwinding)) fail_with_foreign(fiber);
         }
 #else
         fiber.details->operations->run(fiber);
 #endif
         end(fiber);
-        departure{}.to_resumer(fiber.details->sanitizer, true);
-        switch_to_resumer_for_good(fiber.context);
+        leave_for_good(fiber);
         if (fiber.progress & ended) [[unlikely]]
             fatal("weft: a fiber that had ended was resumed: its control block was overwritten");
     }
@@ -118,7 +108,7 @@ __attribute__((no_sanitize("null"))) void fiber_main(void* argument) noexcept {
     add_leak_root(memory.lowest, memory.size);
     make_control_block(fiber.context, &details, size, &fiber_main, &fiber);
     if constexpr (checks_contexts) {
-        fiber.progress = always_checked;
+        always_check(fiber);
         begin_to_check(fiber);
     }
     return fiber;
@@ -148,8 +138,7 @@ bool runs_here(const fiber_record& fiber) noexcept {
 void abandon(fiber_record& fiber) noexcept {
     if (runs_here(fiber)) {
         verify_checksum(fiber);
-        fiber.state |= abandoned;
-        set_marks(fiber.context, all_marks);
+        abandon_running(fiber);
     } else if (!exiting.load(std::memory_order_relaxed)) {
         fatal(running_was_destroyed);
     }

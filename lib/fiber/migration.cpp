@@ -51,15 +51,14 @@ thread_binding::thread_binding(const char* held) noexcept
     link_ = &fiber_->details->bindings;
     next_ = fiber_->details->bindings;
     if (next_) next_->link_ = &next_;
-    fiber_->details->bindings = this;
-    fiber_->state |= bound;
+    bind(*fiber_, *this);
 }
 
 thread_binding::~thread_binding() {
     if (!fiber_) return;
     *link_ = next_;
     if (next_) next_->link_ = link_;
-    if (!fiber_->details->bindings) fiber_->state &= ~std::uint32_t{bound};
+    unbind(*fiber_);
 }
 
 void check_migration(fiber_record& fiber) noexcept {

@@ -2,7 +2,7 @@
 
 #include "records.h"
 
-#include "../stack/guard.h"
+#include "../stack/map.h"
 #include "leak_roots.h"
 
 #include <weft/detail/base/throw_or_die.hpp>

@@ -12,9 +12,7 @@
 #include <weft/detail/fiber/current_fiber.hpp>
 #include <weft/detail/fiber/fiber_state.hpp>
 #include <weft/detail/fiber/resume.hpp>
-#include <weft/detail/fiber/sanitizer_switch.hpp>
 #include <weft/detail/switch/fp_state.hpp>
-#include <weft/detail/switch/inline_switch.hpp>
 #include <weft/detail/thread/exception_in_hand.hpp>
 #include <weft/fiber.hpp>
 
@@ -64,10 +62,8 @@ void wait_until_resumed(fiber_record& fiber) noexcept {
     note_thread(fiber);
     if (fiber.details->inner || fiber.details->bindings || fiber.details->exceptions.any())
         wait_with_care(fiber, 0); // it holds an exception, another fiber, or what belongs to this thread
-    else if (fiber.progress & own_fp)
-        wait_with_care(fiber, but_for_fp);
     else
-        wait_plainly(fiber);
+        wait_with_nothing_else(fiber);
     set_checksum(fiber);
 }
 
@@ -78,33 +74,21 @@ void* run(fiber_record& fiber, std::uint32_t and_unwinding = 0) noexcept {
     fiber_record* const outer = running_fiber(thread);
     fiber_record& last = innermost(fiber); // where it was suspended: itself, or a fiber it had resumed
     check_migration(fiber);
-    if (outer) {
-        outer->details->inner = &fiber;
-        outer->state |= has_inner;
-    }
-    fiber.details->outer = outer;
-    wait_plainly(fiber);
-    fiber.state |= and_unwinding | (fiber.details->inner ? has_inner : 0U);
+    enter_inner(outer, fiber);
+    run_again(fiber, and_unwinding);
     set_running_fiber(thread, &last);
 
     const exception_state mine = exceptions_of(thread);
     exceptions_of(thread) = std::exchange(fiber.details->exceptions, {});
     enter_fp(fiber);
 
-    departure d;
-    d.to_fiber(fiber.details->sanitizer, last.details->sanitizer);
-    void* const handed_over = switch_to_fiber(fiber.context);
-    d.back_in_resumer();
+    void* const handed_over = switch_and_return(fiber, last);
 
     thread_state& now = this_thread();
     leave_fp(fiber);
     fiber.details->exceptions = std::exchange(exceptions_of(now), mine);
     set_running_fiber(now, outer);
-    fiber.details->outer = nullptr;
-    if (outer) {
-        outer->details->inner = nullptr;
-        outer->state &= ~std::uint32_t{has_inner};
-    }
+    leave_inner(outer, fiber);
     if (fiber.progress & ended) return nullptr;
     wait_until_resumed(fiber);
     return handed_over;
@@ -117,10 +101,7 @@ void* run_with_own_fp(fiber_record& fiber) {
     wait_plainly(fiber);
     fiber.details->fp = fp_state::exchange(fiber.details->fp);
 
-    departure d;
-    d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
-    void* const handed_over = switch_to_fiber(fiber.context);
-    d.back_in_resumer();
+    void* const handed_over = switch_and_return(fiber, fiber);
 
     thread_state& now = this_thread();
     set_running_fiber(now, nullptr);
@@ -159,21 +140,14 @@ void rethrow_failure(fiber_record& fiber) {
 // Runs one that is plain, in `outer`, where nobody is handling an exception.
 void* run_in(fiber_record& outer, fiber_record& fiber) {
     thread_state& thread = this_thread();
-    outer.details->inner = &fiber;
-    outer.state |= has_inner;
-    fiber.details->outer = &outer;
+    enter_inner(&outer, fiber);
     set_running_fiber(thread, &fiber);
 
-    departure d;
-    d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
-    void* const handed_over = switch_to_fiber(fiber.context);
-    d.back_in_resumer();
+    void* const handed_over = switch_and_return(fiber, fiber);
 
     thread_state& now = this_thread();
     set_running_fiber(now, &outer);
-    outer.details->inner = nullptr;
-    outer.state &= ~std::uint32_t{has_inner};
-    fiber.details->outer = nullptr;
+    leave_inner(&outer, fiber);
     if (fiber.state != plain || exceptions_of(now).any()) [[unlikely]]
         came_back_with_care(fiber);
     return handed_over;
@@ -221,7 +195,7 @@ namespace {
 void throw_if_unwinding([[maybe_unused]] fiber_record& fiber) {
 #if WEFT_EXCEPTIONS
     if (!(fiber.state & unwinding)) return;
-    set_marks(fiber.context, all_marks); // it may swallow this, and come again
+    suspend_never(fiber); // it may swallow this, and come again
     throw forced_unwind{fiber};
 #endif
 }
@@ -234,10 +208,8 @@ void check_leaving(fiber_record& fiber, bool with_value) {
     verify_checksum(fiber);
     throw_if_unwinding(fiber);
     if (fiber.state & checked) {
-        if (fiber.details->operations->yields && !with_value)
-            throw_or_die(fiber_error(
-                "weft: a generator's body was suspended without a value: it suspends by yield() alone"));
-        set_marks(fiber.context, not_resumable);
+        check_suspended_with(fiber, with_value);
+        may_leave(fiber);
     }
     if (!suspendable(fiber)) fatal("weft: the control block of a running fiber was overwritten");
 }
@@ -253,10 +225,7 @@ void check_suspend_with_value(fiber_record& fiber) {
 
 void suspend_with_care(fiber_record& fiber) {
     check_suspend(fiber);
-    departure d;
-    d.to_resumer(fiber.details->sanitizer, false);
-    switch_to_resumer(fiber.context);
-    d.back_in_fiber(fiber.details->sanitizer);
+    leave_and_return(fiber);
 }
 
 void resumed_with_care(fiber_record& fiber) {

@@ -68,7 +68,7 @@ private:
 // How much of `stack` has been used, on which `touched` lies; 0 if that is not known.
 std::size_t used_of(const detail::stack_bounds& stack, const void* touched) noexcept {
     const auto* const lowest = static_cast<const std::byte*>(stack.lowest);
-    const std::byte* const end = lowest_touched(lowest, touched);
+    const std::byte* const end = detail::lowest_touched(lowest, touched);
     return end ? static_cast<std::size_t>(lowest + stack.size - end) : 0;
 }
 

@@ -14,7 +14,7 @@ import struct
 
 # The members of weft::detail::debugger_layout and debugger_records, see lib/debug/debugger.h.
 LAYOUT = ("version own_switch details state progress lowest size inner outer driver operations name pc sp fiber_base "
-          "fiber_frame resumer_base resumer_frame driver_body marked not_resumable not_suspendable inverted").split()
+          "fiber_frame resumer_base resumer_frame driver_body tagged resumable suspendable inverted").split()
 RECORDS = "with_room full none next begun record_size".split()
 SUSPENDED, SET_ASIDE = 1, 16
 BEGUN, ENDED = 1, 2
@@ -43,9 +43,9 @@ class Fiber:
 
     def __init__(self, program, address):
         self.address = address
-        self.details, self.state, self.progress, marked = program.members(
-            address, details="Q", state="I", progress="I", marked="Q")
-        if (marked >> program.layout["not_resumable"] & 1) == program.layout["inverted"]:
+        self.details, self.state, self.progress, tagged = program.members(
+            address, details="Q", state="I", progress="I", tagged="Q")
+        if (tagged >> program.layout["resumable"] & 1) == program.layout["inverted"]:
             self.state |= SUSPENDED  # and nothing else is to be said of it
         self.lowest, self.size, self.inner, self.outer, self.driver, self.operations, name = program.members(
             self.details, lowest="Q", size="Q", inner="Q", outer="Q", driver="Q", operations="Q", name="Q")
@@ -185,13 +185,13 @@ class Program:
                           "listed, but what it saves of them is Boost's own and not read here")
         at = lambda member: self.number(record + self.layout[member])
         pc, of_fiber = at("pc"), whose == "fiber"
-        not_resumable, not_suspendable = (1 << self.layout[mark] for mark in ("not_resumable", "not_suspendable"))
-        if not self.layout["inverted"]:  # without a mark that the switch has not left there
-            pc &= ~(not_resumable if of_fiber else not_suspendable)
+        resumable, suspendable = (1 << self.layout[tag] for tag in ("resumable", "suspendable"))
+        if not self.layout["inverted"]:  # without a bit that the switch has not left there
+            pc &= ~(resumable if of_fiber else suspendable)
         elif of_fiber:
-            pc = ~(pc | not_resumable | not_suspendable) % 2**64
+            pc = ~(pc | resumable | suspendable) % 2**64
         else:
-            pc &= ~(not_resumable | not_suspendable)
+            pc &= ~(resumable | suspendable)
         return {"sp": at("sp"), "pc": self.target.code(pc), "frame": at(whose + "_frame"), "base": at(whose + "_base")}
 
     # Coroutines. A frame begins with the addresses of two functions, the first of which resumes the coroutine. Behind

@@ -3,6 +3,7 @@
 #include "arenas.h"
 
 #include "guard.h"
+#include "map.h"
 
 #include <weft/detail/base/throw_or_die.hpp>
 
@@ -10,7 +11,7 @@
 #include <cerrno>
 #include <cstdint>
 
-namespace weft {
+namespace weft::detail {
 namespace {
 
 constexpr std::size_t first_arena = std::size_t{1} << 20;    // bytes
@@ -47,7 +48,7 @@ stack arenas::allocate() {
     if (!growing_) grow();
     arena& a = arena_of(growing_);
     std::byte* const slot = a.lowest + a.begun * slot_;
-    if (!install_guard(slot)) detail::throw_or_die(stack_exhausted(slot_));
+    if (!install_guard(slot)) throw_or_die(stack_exhausted(slot_));
     ++a.in_use;
     if (++a.begun == a.slots) growing_ = nullptr;
     return stack_in(slot);
@@ -86,7 +87,7 @@ void arenas::grow() {
     arenas_.reserve(arenas_.size() + 1);
     void* lowest;
     while (!(lowest = map(slots * slot_))) {
-        if (slots == 1) detail::throw_or_die(stack_exhausted(slot_));
+        if (slots == 1) throw_or_die(stack_exhausted(slot_));
         slots = slots / 2;
     }
     growing_ = static_cast<std::byte*>(lowest);
@@ -104,4 +105,4 @@ std::byte* arenas::slot_of(const stack& s) const noexcept {
     return static_cast<std::byte*>(s.sp) - s.size - page_size();
 }
 
-} // namespace weft
+} // namespace weft::detail

@@ -9,7 +9,7 @@
 #include <new>
 #include <vector>
 
-namespace weft {
+namespace weft::detail {
 
 /// Memory for what is written down about stacks; operator delete takes it back. \throws stack_exhausted if there is
 /// none. It is asked of the plain operator new: where a program replaces that and operator delete alone,
@@ -24,7 +24,7 @@ inline void* allocate_account(std::size_t bytes) {
     if (void* const memory = ::operator new(bytes, std::nothrow)) return memory;
 #endif
     errno = ENOMEM;
-    detail::throw_or_die(stack_exhausted(bytes));
+    throw_or_die(stack_exhausted(bytes));
 }
 
 /// std::allocator by allocate_account().
@@ -85,4 +85,4 @@ private:
     std::byte* growing_ = nullptr;  // the arena whose slots have not all been begun
 };
 
-} // namespace weft
+} // namespace weft::detail

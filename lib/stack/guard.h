@@ -5,15 +5,8 @@
 
 #include <cstddef>
 
-// Memory for stacks, as the allocators in this folder see the system. Sizes are multiples of the page size.
-namespace weft {
-
-/// The size of a stack that is asked for with `size`. \throws std::invalid_argument if it is too small or too large.
-std::size_t whole_pages(std::size_t size);
-
-/// Address space that takes memory when it is touched; null, with errno set, if there is none.
-void* map(std::size_t bytes) noexcept;
-void unmap(void* lowest, std::size_t bytes) noexcept;
+// Pages that fault. Sizes are multiples of the page size.
+namespace weft::detail {
 
 /// Makes the page at `lowest` fault, in whichever way the system lets this mapping have. False, with errno set, if it
 /// does in neither.
@@ -25,4 +18,4 @@ guard_method close(void* lowest, std::size_t bytes) noexcept;
 /// Opens what was closed in that way. False, with errno set, if the system cannot.
 bool open(void* lowest, std::size_t bytes, guard_method closed) noexcept;
 
-} // namespace weft
+} // namespace weft::detail

@@ -17,7 +17,7 @@
 
 namespace weft {
 
-constinit std::atomic<const stack_keeper*> keeper_of_stacks{nullptr};
+constinit std::atomic<const detail::stack_keeper*> detail::keeper_of_stacks{nullptr};
 
 namespace {
 
@@ -39,8 +39,8 @@ struct magazine {
     std::array<std::size_t, capacity> sizes;
     std::array<void*, capacity> tops;
     std::size_t count;
-    process_pool* of; // all that are in it; set where it is filled
-    cache_phase phase;
+    detail::process_pool* of; // all that are in it; set where it is filled
+    detail::cache_phase phase;
 };
 
 constinit thread_local magazine mine{};
@@ -52,7 +52,7 @@ constinit thread_local magazine mine{};
 struct [[gnu::visibility("hidden")]] stack_pool::state {
     state(std::size_t size, std::size_t retained_stacks);
     ~state();
-    static void* operator new(std::size_t bytes) { return allocate_account(bytes); }
+    static void* operator new(std::size_t bytes) { return detail::allocate_account(bytes); }
     static void operator delete(void* memory) noexcept { ::operator delete(memory); }
 
     stack allocate();
@@ -67,7 +67,7 @@ struct [[gnu::visibility("hidden")]] stack_pool::state {
         stack memory;
     };
 
-    arenas source;
+    detail::arenas source;
     const std::size_t retained;
     std::mutex mutex;
     idle_stack* first = nullptr; // last in, first out: the one whose memory is most likely still in the cache
@@ -80,7 +80,7 @@ struct [[gnu::visibility("hidden")]] stack_pool::state {
     static void empty_magazine() noexcept;
 
     /// Those that the calling thread keeps for itself of other pools than `pool` go to theirs.
-    static void keep_only_of(process_pool& pool) noexcept;
+    static void keep_only_of(detail::process_pool& pool) noexcept;
 
     static void lock_all() noexcept;
     static void unlock_all() noexcept;
@@ -94,7 +94,7 @@ constinit std::mutex stack_pool::state::list_mutex;
 constinit stack_pool::state* stack_pool::state::list = nullptr;
 
 stack_pool::state::state(std::size_t size, std::size_t retained_stacks) : source{size}, retained{retained_stacks} {
-    watch_forks();
+    detail::watch_forks();
     const std::lock_guard lock{list_mutex};
     next_pool = list;
     list = this;
@@ -108,7 +108,7 @@ stack_pool::state::~state() {
 }
 
 void stack_pool::state::lock_all() noexcept {
-    hold_process_pools();
+    detail::hold_process_pools();
     list_mutex.lock();
     for (state* s = list; s; s = s->next_pool) s->mutex.lock();
 }
@@ -116,13 +116,13 @@ void stack_pool::state::lock_all() noexcept {
 void stack_pool::state::unlock_all() noexcept {
     for (state* s = list; s; s = s->next_pool) s->mutex.unlock();
     list_mutex.unlock();
-    release_process_pools();
+    detail::release_process_pools();
 }
 
 void stack_pool::state::unlock_all_in_child() noexcept {
     for (state* s = list; s; s = s->next_pool) s->mutex.unlock();
     list_mutex.unlock();
-    release_process_pools_in_child();
+    detail::release_process_pools_in_child();
 }
 
 stack stack_pool::state::allocate() {
@@ -166,25 +166,25 @@ void stack_pool::state::empty_magazine() noexcept {
     while (mine.count != 0) mine.of->pool.state_->deallocate(mine.pop());
 }
 
-void stack_pool::state::keep_only_of(process_pool& pool) noexcept {
+void stack_pool::state::keep_only_of(detail::process_pool& pool) noexcept {
     if (mine.of == &pool) return;
     empty_magazine();
     mine.of = &pool;
 }
 
 [[gnu::noinline]] stack stack_pool::state::allocate_beyond_magazine() {
-    process_pool& now = default_process_pool();
+    detail::process_pool& now = detail::default_process_pool();
     state& pool = *now.pool.state_;
-    if (!open_cache<&empty_magazine>(mine.phase)) return pool.allocate();
+    if (!detail::open_cache<&empty_magazine>(mine.phase)) return pool.allocate();
     keep_only_of(now);
     if (mine.count == 0) pool.fill(mine, magazine::capacity / 2);
     return mine.count != 0 ? mine.pop() : pool.allocate();
 }
 
 [[gnu::noinline]] void stack_pool::state::deallocate_beyond_magazine(stack s) noexcept {
-    process_pool& owner = owner_of(s.size);
+    detail::process_pool& owner = detail::owner_of(s.size);
     state& pool = *owner.pool.state_;
-    if (&owner != default_pool.load(std::memory_order_relaxed) || !open_cache<&empty_magazine>(mine.phase))
+    if (&owner != detail::default_pool.load(std::memory_order_relaxed) || !detail::open_cache<&empty_magazine>(mine.phase))
         return pool.deallocate(s);
     keep_only_of(owner);
     while (mine.count > magazine::capacity / 2) pool.deallocate(mine.pop());
@@ -193,20 +193,20 @@ void stack_pool::state::keep_only_of(process_pool& pool) noexcept {
 
 // Nor inlined by the linker into a body, which may have switched: both ask for a thread_local address.
 [[gnu::noinline]] stack default_stack_allocator::allocate() const {
-    if (mine.count != 0 && mine.of == default_pool.load(std::memory_order_relaxed)) [[likely]]
+    if (mine.count != 0 && mine.of == detail::default_pool.load(std::memory_order_relaxed)) [[likely]]
         return mine.pop();
     return stack_pool::state::allocate_beyond_magazine();
 }
 
 [[gnu::noinline]] void default_stack_allocator::deallocate(stack s) const noexcept {
-    if (mine.phase == cache_phase::in_use && mine.count != magazine::capacity && mine.of && mine.of->owns(s.size))
+    if (mine.phase == detail::cache_phase::in_use && mine.count != magazine::capacity && mine.of && mine.of->owns(s.size))
         [[likely]]
         mine.push(s);
     else
         stack_pool::state::deallocate_beyond_magazine(s);
 }
 
-void watch_forks() {
+void detail::watch_forks() {
     static const bool registered = [] { // or tried again by the next one
         errno = ::pthread_atfork(&stack_pool::state::lock_all, &stack_pool::state::unlock_all,
                                  &stack_pool::state::unlock_all_in_child);
@@ -231,8 +231,8 @@ void stack_pool::deallocate(const stack& s) noexcept {
 }
 
 void stack_pool::trim() noexcept {
-    if (is_process_wide(*this)) {
-        if (const stack_keeper* const keeper = keeper_of_stacks.load(std::memory_order_relaxed)) keeper->give_back();
+    if (detail::is_process_wide(*this)) {
+        if (const detail::stack_keeper* const keeper = detail::keeper_of_stacks.load(std::memory_order_relaxed)) keeper->give_back();
         state::empty_magazine();
     }
     state_->trim();
@@ -240,9 +240,9 @@ void stack_pool::trim() noexcept {
 
 std::size_t stack_pool::idle() const noexcept {
     std::size_t of_this_thread = mine.of && this == &mine.of->pool ? mine.count : 0;
-    const process_pool* const now = default_pool.load(std::memory_order_acquire);
+    const detail::process_pool* const now = detail::default_pool.load(std::memory_order_acquire);
     if (now && this == &now->pool)
-        if (const stack_keeper* const keeper = keeper_of_stacks.load(std::memory_order_relaxed))
+        if (const detail::stack_keeper* const keeper = detail::keeper_of_stacks.load(std::memory_order_relaxed))
             of_this_thread += keeper->kept();
     const std::lock_guard lock{state_->mutex};
     return state_->count + of_this_thread;

@@ -3,14 +3,14 @@
 #include "process_pools.h"
 
 #include "arenas.h"
-#include "guard.h"
+#include "map.h"
 
 #include <algorithm>
 #include <bit>
 #include <mutex>
 #include <new>
 
-namespace weft {
+namespace weft::detail {
 
 constinit std::atomic<process_pool*> default_pool{nullptr};
 
@@ -73,27 +73,6 @@ process_pool& find_or_make(std::size_t size) {
 
 } // namespace
 
-std::size_t default_stack_size() noexcept {
-    const std::size_t chosen = chosen_size.load(std::memory_order_relaxed);
-    return chosen != 0 ? chosen : built_in_size();
-}
-
-void set_default_stack_size(std::size_t bytes) {
-    const std::size_t size = size_class(bytes);
-    watch_forks();
-    process_pool* before = nullptr;
-    {
-        const std::lock_guard lock{pools_mutex};
-        if (size == default_stack_size()) return;
-        chosen_size.store(size, std::memory_order_relaxed);
-        before = default_pool.exchange(nullptr, std::memory_order_relaxed);
-        was_changed |= before != nullptr;
-        if (was_changed)
-            for (const watch* w = watches; w; w = w->next) __atomic_store_n(w->word, w->changed, __ATOMIC_RELAXED);
-    }
-    if (before) before->pool.trim();
-}
-
 process_pool& default_process_pool() {
     if (process_pool* const now = default_pool.load(std::memory_order_acquire)) return *now;
     watch_forks();
@@ -113,18 +92,6 @@ bool is_process_wide(const stack_pool& pool) noexcept {
     const process_pool* p = all_pools.load(std::memory_order_acquire);
     while (p && &p->pool != &pool) p = p->next;
     return p;
-}
-
-stack_pool& stack_pool::process() {
-    return default_process_pool().pool;
-}
-
-stack_pool& stack_pool::process(std::size_t size) {
-    const std::size_t all = size_class(size);
-    if (process_pool* const found = find_pool(all)) return found->pool;
-    watch_forks();
-    const std::lock_guard lock{pools_mutex};
-    return find_or_make(all).pool;
 }
 
 void watch_default_size(std::uintptr_t& word, std::uintptr_t unchanged, std::uintptr_t changed) noexcept {
@@ -155,6 +122,43 @@ void release_process_pools_in_child() noexcept {
     my_watch.next = nullptr;
     watches = watched ? &my_watch : nullptr;
     pools_mutex.unlock();
+}
+
+} // namespace weft::detail
+
+namespace weft {
+
+std::size_t default_stack_size() noexcept {
+    const std::size_t chosen = detail::chosen_size.load(std::memory_order_relaxed);
+    return chosen != 0 ? chosen : detail::built_in_size();
+}
+
+void set_default_stack_size(std::size_t bytes) {
+    const std::size_t size = detail::size_class(bytes);
+    detail::watch_forks();
+    detail::process_pool* before = nullptr;
+    {
+        const std::lock_guard lock{detail::pools_mutex};
+        if (size == default_stack_size()) return;
+        detail::chosen_size.store(size, std::memory_order_relaxed);
+        before = detail::default_pool.exchange(nullptr, std::memory_order_relaxed);
+        detail::was_changed |= before != nullptr;
+        if (detail::was_changed)
+            for (const detail::watch* w = detail::watches; w; w = w->next) __atomic_store_n(w->word, w->changed, __ATOMIC_RELAXED);
+    }
+    if (before) before->pool.trim();
+}
+
+stack_pool& stack_pool::process() {
+    return detail::default_process_pool().pool;
+}
+
+stack_pool& stack_pool::process(std::size_t size) {
+    const std::size_t all = detail::size_class(size);
+    if (detail::process_pool* const found = detail::find_pool(all)) return found->pool;
+    detail::watch_forks();
+    const std::lock_guard lock{detail::pools_mutex};
+    return detail::find_or_make(all).pool;
 }
 
 } // namespace weft

@@ -9,7 +9,7 @@
 
 // The pools of the whole process: one for each size that a body has asked for, and which of them is the default one.
 // The program may change that while fibers live and threads keep idle stacks.
-namespace weft {
+namespace weft::detail {
 
 /// Never destroyed: fibers in static storage may give their stacks back after every destructor of the library has run.
 struct process_pool {
@@ -55,4 +55,4 @@ void release_process_pools_in_child() noexcept;
 /// Before the first mutex of a pool is taken: from now on fork() waits for it. In pool.cpp. \throws stack_exhausted
 void watch_forks();
 
-} // namespace weft
+} // namespace weft::detail

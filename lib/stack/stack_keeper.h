@@ -4,7 +4,7 @@
 #include <atomic>
 #include <cstddef>
 
-namespace weft {
+namespace weft::detail {
 
 /// Somebody of a layer above who keeps stacks of the process-wide pool for himself. To who asks the pool, those that
 /// the calling thread keeps so are idle, too.
@@ -16,4 +16,4 @@ struct stack_keeper {
 /// Null while nobody does.
 extern constinit std::atomic<const stack_keeper*> keeper_of_stacks;
 
-} // namespace weft
+} // namespace weft::detail

@@ -5,7 +5,7 @@
 #include <cstddef>
 
 // What a thread keeps for itself of what is everybody's, to be used again without asking anybody else.
-namespace weft {
+namespace weft::detail {
 
 enum class cache_phase : unsigned char {
     unused,
@@ -44,4 +44,4 @@ struct thread_cache {
     cache_phase phase;
 };
 
-} // namespace weft
+} // namespace weft::detail

@@ -15,7 +15,7 @@
 // Which pages of a range have been touched? Linux answers in /proc/self/pagemap, one word a page, with one bit for
 // pages in memory and one for those that were swapped out. mincore() knows only of the former: it serves where there is
 // no such file, or where the file speaks of other addresses than this process (under an emulator).
-namespace weft {
+namespace weft::detail {
 namespace {
 
 constexpr std::size_t pages_at_once = 128;
@@ -86,4 +86,4 @@ const std::byte* lowest_touched(const std::byte* lowest, const void* touched) no
     return page == 0 ? nullptr : std::max(reinterpret_cast<const std::byte*>(page * page_size()), lowest);
 }
 
-} // namespace weft
+} // namespace weft::detail

@@ -3,10 +3,10 @@
 
 #include <cstddef>
 
-namespace weft {
+namespace weft::detail {
 
 /// The lowest address from `lowest` to `touched` whose page has been touched since the system gave it, as that of
 /// `touched` has; null if the system does not say. Touches nothing. Async-signal-safe.
 const std::byte* lowest_touched(const std::byte* lowest, const void* touched) noexcept;
 
-} // namespace weft
+} // namespace weft::detail

@@ -233,7 +233,7 @@ private_function SYMBOL(weft_fiber_entry)
     .cfi_signal_frame
 #    endif
     brk     #0                                          // never runs; as in weft_context_entry
-private_label SYMBOL(weft_fiber_start)                  // 4 beyond a multiple of 16: a fiber's mark (control_block_mark)
+private_label SYMBOL(weft_fiber_start)                  // 4 beyond a multiple of 16: a fiber's tag bits (tag_bit)
 #    if BTI || PAC
     bti     j                                           // the inline switch comes by a branch
 #    endif

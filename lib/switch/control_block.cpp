@@ -36,7 +36,7 @@ void detail::make_control_block(control_block& block, void* stack_top, [[maybe_u
     void* const sp = reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(stack_top) & ~std::uintptr_t{15});
     block.stack_pointer = sp;
     block.program_counter = protect(reinterpret_cast<void*>(&weft_fiber_start), sp);
-    if constexpr (inverted_marks != 0)
+    if constexpr (!(told_by_zero & resumable_tag)) // then it rests inverted
         block.program_counter = reinterpret_cast<void*>(~reinterpret_cast<std::uintptr_t>(block.program_counter));
     block.fiber_frame_pointer = protect(reinterpret_cast<void*>(entry), sp);
     block.fiber_base_register = argument;

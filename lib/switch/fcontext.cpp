@@ -63,7 +63,7 @@ void enter(boost_context::transfer_t arrived) {
 void detail::make_control_block(control_block& block, void* stack_top, std::size_t size, void (*entry)(void*),
                                 void* argument) noexcept {
     block.context = boost_context::make_fcontext(stack_top, size, &enter);
-    set_marks(block, not_suspendable);
+    set_tags(block, resumable_tag);
     block.entry_function = reinterpret_cast<void*>(entry);
     block.entry_argument = argument;
 }

@@ -15,7 +15,7 @@ INLINE = """
 #include <weft/detail/switch/inline_switch.hpp>
 void one(weft::detail::control_block& block) { weft::detail::switch_to_fiber(block); }
 bool maybe(weft::detail::control_block& block) {
-    if constexpr (weft::detail::switch_asks_mark) return weft::detail::try_switch_to_resumer(block);
+    if constexpr (weft::detail::switch_tests_tag) return weft::detail::try_switch_to_resumer(block);
     weft::detail::switch_to_resumer(block);
     return true;
 }

@@ -77,7 +77,7 @@ NO_OFFSET = re.compile(r"(?<=\[x0)(?=\])")
 OPERAND = re.compile(r'(?:%c\[|" )(leaving|arriving|pc_sp|LEAVING|ARRIVING|WEFT_PC|WEFT_SP)(?:\]| ")(?:\+8)?')
 OTHER = {"leaving": "arriving", "LEAVING": "ARRIVING", "WEFT_PC": "WEFT_SP"}
 OTHER |= {second: first for first, second in OTHER.items()}
-MARK = {"not_resumable": "not_suspendable", "not_suspendable": "not_resumable"}
+TAG = {"tag_of_fiber": "tag_of_resumer", "tag_of_resumer": "tag_of_fiber"}
 ESCAPED = re.compile(r"(?<=[ ,])(?:0x[0-9a-f]+|\d+)(?=,)")
 # The two directions: who leaves, who arrives.
 DIRECTION = re.compile(r"(?<=, )(\w+_base_register), (\w+_base_register)(?:, (\w+))?\)")
@@ -146,8 +146,8 @@ def mutants(file, text):
                                          (f"{arriving} for {leaving}", arriving, arriving),
                                          (f"{leaving} for {arriving}", leaving, leaving)):
             yield mutant(site, operation, (*match.span(1), first), (*match.span(2), second))
-        if mark in MARK:
-            yield mutant(site, f"{MARK[mark]} for {mark}", (*match.span(3), MARK[mark]))
+        if mark in TAG:
+            yield mutant(site, f"{TAG[mark]} for {mark}", (*match.span(3), TAG[mark]))
 
     if is_header:
         for match in CLOBBER.finditer(text, text.index("define WEFT_SWITCH")):

@@ -150,7 +150,7 @@ struct to_resumer_for_good {
 };
 struct to_resumer_if_marked {
     [[gnu::always_inline]] static void run(weft::detail::control_block& b) {
-        if constexpr (!weft::detail::switch_asks_mark)
+        if constexpr (!weft::detail::switch_tests_tag)
             weft::detail::switch_to_resumer(b);
         else if (!weft::detail::try_switch_to_resumer(b))
             expect("whether the resumer may be switched to", false, true);
@@ -192,19 +192,19 @@ transfer go(side& own, const side& other, void* function, context to, void* data
 }
 
 transfer jump(side& own, const side& other, context to, void* data) {
-    using weft::detail::not_resumable, weft::detail::not_suspendable;
+    using weft::detail::resumable_tag, weft::detail::suspendable_tag;
     static unsigned turn = 0; // the fiber leaves in each of the three ways
     transfer (*const ways[])(context, void*){&inline_jump<to_resumer>, &inline_jump<to_resumer_if_marked>,
                                              &inline_jump<to_resumer_for_good>};
-    static std::uintptr_t fiber_leaves{not_suspendable};
+    static std::uintptr_t fiber_leaves{resumable_tag};
     const bool from_outside = &own == &outside;
     if (inlined) {
-        expect("the marks of the block", weft::detail::marks_of(block), from_outside ? fiber_leaves : not_resumable);
-        if (from_outside) weft::detail::set_marks(block, not_suspendable);
+        expect("the tags of the block", weft::detail::tags_of(block), from_outside ? fiber_leaves : suspendable_tag);
+        if (from_outside) weft::detail::set_tags(block, resumable_tag);
     }
     if (!from_outside) {
         turn = (turn + 1) % 3;
-        fiber_leaves = turn == 2 ? weft::detail::all_marks : not_suspendable;
+        fiber_leaves = turn == 2 ? weft::detail::no_tag : resumable_tag;
     }
     transfer (*const inline_function)(context, void*) = from_outside ? &inline_jump<to_fiber> : ways[turn];
     void* const function =
@@ -305,7 +305,7 @@ void walk_inline(std::size_t cut) {
                                      reinterpret_cast<void (*)(void*)>(&registers_inline_entry), &first);
     creator = {};
     for (int i = 0; i != 5; ++i) jump(outside, inside, &block, &first);
-    if constexpr (weft::detail::switch_asks_mark) { // the fiber waits there, and not a resumer
+    if constexpr (weft::detail::switch_tests_tag) { // the fiber waits there, and not a resumer
         const weft::detail::control_block before = block;
         expect("a switch to the resumer that is not there", weft::detail::try_switch_to_resumer(block), false);
         expect("the block after it", std::memcmp(&before, &block, sizeof block), 0);

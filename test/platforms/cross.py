@@ -26,7 +26,7 @@ BEGINNINGS = {"musl": b"\x7fELF", "macOS": b"\xcf\xfa\xed\xfe"}
 EMULATORS = {"aarch64": ["qemu-aarch64", "-cpu", "max"], "x86_64": ["qemu-x86_64"]}
 WARNINGS = ["-Wall", "-Wextra", "-Werror"]
 ON_BOOST = {"riscv64": "riscv64-linux-musl", "arm, 32 bits": "arm-linux-musleabihf", "Windows x86_64": "x86_64-windows-gnu"}
-POSIX = {"stack_overflow.cpp", "guard.cpp", "pool.cpp", "records.cpp", "usage.cpp"}
+POSIX = {"stack_overflow.cpp", "guard.cpp", "map.cpp", "pool.cpp", "records.cpp", "usage.cpp"}
 NATIVE = {"control_block.cpp", "frame.cpp", "shadow_stack.cpp"}
 
 

@@ -1,7 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-#include <weft/detail/bridge/awaiter.hpp>
+#include <weft/detail/bridge/awaitable.hpp>
 
 #include <atomic>
 #include <coroutine>

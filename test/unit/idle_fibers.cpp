@@ -56,7 +56,7 @@ void check_new(const fiber& f) {
     BOOST_TEST(!details.inner);
     BOOST_TEST(!details.outer);
     BOOST_TEST(!details.exceptions.any());
-    BOOST_TEST(!details.driver);
+    BOOST_TEST(!details.owner);
     BOOST_TEST(!details.failure);
     BOOST_TEST(!details.bindings);
 }

@@ -622,7 +622,7 @@ BOOST_AUTO_TEST_CASE(what_the_fiber_hands_over_arrives) {
     }
 }
 
-BOOST_AUTO_TEST_CASE(the_marks_tell_how_a_flow_was_left) {
+BOOST_AUTO_TEST_CASE(the_tags_tell_how_a_flow_was_left) {
     using namespace weft::detail;
     const raw_stack s;
     struct {
@@ -634,7 +634,7 @@ BOOST_AUTO_TEST_CASE(the_marks_tell_how_a_flow_was_left) {
         [](void* argument) {
             auto& [block, found] = *static_cast<decltype(both)*>(argument);
             for (bool for_good = false;; for_good = !for_good) {
-                found.push_back(marks_of(block));
+                found.push_back(tags_of(block));
                 if (for_good)
                     switch_to_resumer_for_good(block);
                 else
@@ -642,14 +642,14 @@ BOOST_AUTO_TEST_CASE(the_marks_tell_how_a_flow_was_left) {
             }
         },
         &both);
-    const auto begun = marks_of(both.block);
-    BOOST_TEST(begun == not_suspendable);
-    for (const auto left : {not_suspendable, all_marks, not_suspendable, all_marks}) {
+    const auto begun = tags_of(both.block);
+    BOOST_TEST(begun == resumable_tag);
+    for (const auto left : {resumable_tag, no_tag, resumable_tag, no_tag}) {
         switch_to_fiber(both.block);
-        BOOST_TEST(marks_of(both.block) == left);
-        set_marks(both.block, not_suspendable);
+        BOOST_TEST(tags_of(both.block) == left);
+        set_tags(both.block, resumable_tag);
     }
-    BOOST_TEST(both.found == std::vector<std::uintptr_t>(4, not_resumable), boost::test_tools::per_element());
+    BOOST_TEST(both.found == std::vector<std::uintptr_t>(4, suspendable_tag), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(the_entry_begins_aligned_and_ends_the_frame_chain) {

@@ -2,7 +2,8 @@
 #pragma once
 
 #include <weft/detail/base/throw_or_die.hpp>
-#include <weft/detail/bridge/awaiter.hpp>
+#include <weft/detail/bridge/awaitable.hpp>
+#include <weft/detail/bridge/driver.hpp>
 #include <weft/detail/fiber/fiber_record.hpp>
 #include <weft/detail/fiber/resume.hpp>
 #include <weft/detail/thread/exception_in_hand.hpp>
@@ -34,43 +35,6 @@ struct await_request {
     bool transfers;            // await_suspend names the coroutine that runs next
     std::uint64_t kind = from_co; // else the driver's promise has not seen the operand
     std::exception_ptr failure = nullptr; // what await_suspend threw
-};
-
-struct stop_answer; // a std::stop_token: see weft/stop_token.hpp, which not every program needs
-class WEFT_API cancellable_wait;
-
-/// Knows what may cancel a coroutine. Asked by the coroutine, or by what it awaits, while it runs.
-class stop_provider {
-public:
-    virtual void answer(stop_answer& to) = 0;
-    /// The wait of an outer coroutine that knows more of its cancellation than a stop token does: whatever awaits below it
-    /// is cancelled with it. Null: the stop token says all.
-    virtual cancellable_wait* waiting() noexcept { return nullptr; }
-
-protected:
-    ~stop_provider() = default;
-};
-
-/// A promise whose coroutines may be told to stop.
-template <class P>
-concept has_stop_provider = requires(P& p) {
-    { p.stop() } -> std::same_as<stop_provider*>;
-};
-
-/// What a coroutine offers to those below its stackful body who know it only as a driver. `kind`, an await_request::kind,
-/// says whose it is: its adapter derives from it.
-struct driver_services {
-    std::uint64_t kind;
-};
-
-/// A coroutine with a stackful body, as the body sees it.
-struct WEFT_TAGGED driver {
-    fiber_record* body = nullptr;
-    await_request* request = nullptr; // set by the body while it is suspended in an await
-    bool takes_foreign = false;       // weft::await may suspend it
-    stop_provider* stop = nullptr;    // null: nobody will tell it to stop
-    driver_services* services = nullptr; // null: it offers none
-    unsigned nested = 0;              // how many operations in a row its adapter went on with inside of each other
 };
 
 /// The exception that has left what starts an operation or a coroutine, in its handler. Its caller can let nothing

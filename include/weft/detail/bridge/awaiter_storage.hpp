@@ -2,7 +2,7 @@
 #pragma once
 
 #include <weft/detail/base/config.hpp>
-#include <weft/detail/bridge/awaiter.hpp>
+#include <weft/detail/bridge/awaitable.hpp>
 
 #include <memory>
 #include <new>

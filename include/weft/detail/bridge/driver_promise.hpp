@@ -2,8 +2,10 @@
 #pragma once
 
 #include <weft/detail/bridge/await_request.hpp>
-#include <weft/detail/bridge/awaiter.hpp>
+#include <weft/detail/bridge/awaitable.hpp>
 #include <weft/detail/bridge/awaiter_storage.hpp>
+#include <weft/detail/bridge/driver.hpp>
+#include <weft/detail/bridge/promise_traits.hpp>
 
 #include <concepts>
 #include <coroutine>

@@ -77,7 +77,7 @@ concept returns_fiber_context = std::same_as<Result, fiber_context> || std::same
 
 /// What arrives in a flow as an object.
 template <class Context>
-Context receive(const handover& came);
+inline Context receive(const handover& came);
 
 /// A record together with its entry and with what gives the stack back, both on that stack. `Context` is fiber_context,
 /// which is complete where this is used.

@@ -40,11 +40,11 @@ inline fiber_record& take_idle_fiber() {
 /// running. Leaves no_fiber alone, of whichever copy of weft.
 inline void destroy(fiber_record& fiber) noexcept {
     thread_state& thread = this_thread();
-    if (fiber.progress != (begun | ended) || thread.idle != room_for_one) [[unlikely]] {
+    if (!ended_plainly(fiber) || thread.idle != room_for_one) [[unlikely]] {
         if (is_fiber(fiber)) destroy_with_care(fiber);
         return;
     }
-    fiber.progress = prepared;
+    ready_for_next_body(fiber);
     thread.idle = reinterpret_cast<std::uintptr_t>(&fiber);
 }
 

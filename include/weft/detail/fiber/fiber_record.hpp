@@ -18,6 +18,14 @@ namespace weft::detail {
 class thread_binding; // see weft/migration.hpp
 struct fiber_access; // lets the rest of weft see the record of a fiber
 
+/// What is said of a fiber's misuse, in the words of what it is to its users.
+struct misuse_messages {
+    const char* resumed_after_its_end;
+    const char* resumed_while_it_runs;
+    const char* suspended_while_it_waits;
+    const char* suspended_without_a_value; // null: that is no misuse
+};
+
 /// What a fiber's type knows and the rest of weft does not.
 struct fiber_operations {
     void (*run)(fiber_record&);              // calls the body and destroys it; on the fiber's stack
@@ -25,7 +33,7 @@ struct fiber_operations {
     void (*release)(fiber_record&) noexcept; // gives its stack back; on another one
     stack_bounds (*memory)(const fiber_record&) noexcept; // what its allocator gave it; async-signal-safe
     bool unwinds;                            // the body was compiled with exceptions
-    bool yields;                             // the body suspends with a value each time
+    const misuse_messages* misuse;           // null: those of a fiber
 };
 
 struct fiber_details;
@@ -53,7 +61,7 @@ struct alignas(64) fiber_details {
     sanitizer_fiber sanitizer;
     thread_binding* bindings = nullptr; // what it holds of a thread's
     std::uint64_t left = 0;             // of one that is checked and holds an exception: the number of the thread it left
-    void* driver = nullptr;             // the coroutine that drives it, if one does: for the bridge
+    void* owner = nullptr;              // of a layer above, which sets it and clears it before the body has ended
     const char* name = nullptr;         // see fiber_ref::set_name
     // Of one that is checked: of what the block keeps of the flow that waits in it. Whether there is one is the library's
     // choice, per fiber, and its work alone: such a fiber has both tag bits whenever a flow waits, so that each resume

@@ -29,31 +29,51 @@ WEFT_API void check_suspend_with_value(fiber_record& fiber);
 WEFT_API void suspend_with_care(fiber_record& fiber);
 /// The end of suspend(): `fiber` was not just resumed.
 WEFT_API void resumed_with_care(fiber_record& fiber);
-/// Says why a generator with this fiber cannot begin: it has, or there is no fiber.
-[[noreturn]] WEFT_API void throw_cannot_begin(const fiber_record& fiber);
+
+/// Switches to `fiber`, which waits on the stack of `last`, itself or a fiber that it has resumed, and returns what it hands
+/// over when it has left. `waiting`: waiting_in(fiber.context), or nothing. Always inlined, as all of a switch is.
+template <class... Waiting>
+WEFT_ALWAYS_INLINE void* switch_and_return(fiber_record& fiber, fiber_record& last, Waiting... waiting) {
+    departure d;
+    d.to_fiber(fiber.details->sanitizer, last.details->sanitizer);
+    void* const handed_over = switch_to_fiber(fiber.context, waiting...);
+    d.back_in_resumer();
+    return handed_over;
+}
+
+/// Switches to the resumer of `fiber`, on whose stack, or a resumed fiber's, it is called, and returns when it is resumed.
+template <class... HandOver>
+WEFT_ALWAYS_INLINE void leave_and_return(fiber_record& fiber, HandOver... hand_over) {
+    departure d;
+    d.to_resumer(fiber.details->sanitizer, false);
+    switch_to_resumer(fiber.context, hand_over...);
+    d.back_in_fiber(fiber.details->sanitizer);
+}
+
+/// The same of a fiber whose body has ended: it is not resumable until it is given another one.
+WEFT_ALWAYS_INLINE void leave_for_good(fiber_record& fiber) {
+    departure{}.to_resumer(fiber.details->sanitizer, true);
+    switch_to_resumer_for_good(fiber.context);
+}
 
 /// Runs `fiber` until it suspends or ends. Returns what it hands over; anything if that is nothing. On the resumer's
 /// stack.
 /// \throws what left the body; fiber_error if it is neither prepared nor suspended.
 WEFT_ALWAYS_INLINE void* resume(fiber_record& fiber) {
     const thread_pointers thread;
-    departure d;
     void* handed_over;
-    if constexpr (switch_asks_mark) {
+    if constexpr (switch_tests_tag) {
         const auto waiting = waiting_in(fiber.context);
         if (!resumable(waiting.program_counter) || busy(thread.asked(), thread)) [[unlikely]]
             return resume_with_care(fiber);
         thread.set_asked(&fiber);
-        d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
-        handed_over = switch_to_fiber(fiber.context, waiting);
+        handed_over = switch_and_return(fiber, fiber, waiting);
     } else {
         if (!resumable(fiber) || busy(thread.asked(), thread)) [[unlikely]]
             return resume_with_care(fiber);
         thread.set_asked(&fiber);
-        d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
-        handed_over = switch_to_fiber(fiber.context);
+        handed_over = switch_and_return(fiber, fiber);
     }
-    d.back_in_resumer();
 
     const thread_pointers now = still_this_thread(thread);
     const std::byte* const at_rest = now.at_rest();
@@ -70,21 +90,17 @@ WEFT_ALWAYS_INLINE void* resume(fiber_record& fiber) {
 template <class... HandOver>
 WEFT_ALWAYS_INLINE void suspend(fiber_record& fiber, HandOver... hand_over) {
     constexpr bool plainly = sizeof...(hand_over) == 0;
-    if constexpr (plainly && switch_asks_mark && !switches_are_told) {
+    if constexpr (plainly && switch_tests_tag && !switches_are_told) {
         if (!try_switch_to_resumer(fiber.context)) [[unlikely]]
             suspend_with_care(fiber);
     } else {
-        const bool marked_so = reinterpret_cast<std::uintptr_t>(fiber.context.*marked) & not_suspendable;
-        if (marked_so) [[unlikely]] {
+        if (!suspendable(fiber)) [[unlikely]] {
             if constexpr (plainly)
                 check_suspend(fiber);
             else
                 check_suspend_with_value(fiber);
         }
-        departure d;
-        d.to_resumer(fiber.details->sanitizer, false);
-        switch_to_resumer(fiber.context, hand_over...);
-        d.back_in_fiber(fiber.details->sanitizer);
+        leave_and_return(fiber, hand_over...);
     }
     if (fiber.state != plain) [[unlikely]]
         resumed_with_care(fiber);

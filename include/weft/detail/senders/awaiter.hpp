@@ -3,7 +3,7 @@
 
 #include <weft/await.hpp>
 #include <weft/detail/base/throw_or_die.hpp>
-#include <weft/detail/bridge/awaiter.hpp>
+#include <weft/detail/bridge/awaitable.hpp>
 #include <weft/detail/bridge/operation_start.hpp>
 #include <weft/detail/senders/execution.hpp>
 #include <weft/detail/senders/stop.hpp>

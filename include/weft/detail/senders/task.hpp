@@ -34,7 +34,7 @@ public:
     task_operation& operator=(const task_operation&) = delete;
 
     void start() & noexcept {
-        const auto coroutine = task_sender<T, Receiver>::coroutine(task_);
+        const auto coroutine = task_adapter<T, Receiver>::coroutine(task_);
         coroutine.promise().observed_by(*this);
         coroutine.promise().stopped_by(this);
         coroutine.resume();
@@ -44,7 +44,7 @@ private:
     // The receiver may destroy this operation, and with it the task.
     void task_ended() noexcept override {
         bridge_.end();
-        auto& promise = task_sender<T, Receiver>::coroutine(task_).promise();
+        auto& promise = task_adapter<T, Receiver>::coroutine(task_).promise();
         std::exception_ptr failure;
         bool stopped = false;
         if constexpr (std::is_void_v<T>) {
@@ -103,7 +103,7 @@ struct only_sender {
 };
 
 template <class T, class Late>
-struct task_sender {
+struct task_adapter {
     template <class Receiver>
     using operation = task_operation<T, Receiver>;
 

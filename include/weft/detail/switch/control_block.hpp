@@ -33,60 +33,64 @@ struct WEFT_TAGGED control_block {
 #endif
 };
 
-/// Two bits of the word in a block that says where the waiting flow goes on. Nobody sets them for a plain switch: they
-/// are there because of which flow it is. So a fiber's being suspended or running is told by what the switch stores
-/// anyway, and asked by a test of one bit.
-enum control_block_mark : std::uintptr_t {
+/// Two bits of the word in a block that says where the waiting flow goes on: may a plain resume, or a plain suspend, switch
+/// to what waits? A plain switch does not set them: they are there because of which flow waits. So whether a fiber is
+/// suspended or runs is told by what the switch stores anyway, and asked by a test of one bit. Where neither holds, the
+/// slow path looks further.
+enum tag_bit : std::uintptr_t {
 #if WEFT_SWITCH_NATIVE && defined(__x86_64__)
     // A fiber's pc is stored inverted: the highest bits of an address are 0. (To give its label an alignment of its own
     // would be free, too, but predictors tell branches by the lowest bits of their targets.)
-    not_suspendable = std::uintptr_t{1} << 62, // the resumer does not wait, or is not to be switched to without more questions
-    not_resumable = std::uintptr_t{1} << 63,   // the fiber does not wait, or is not to be switched to without more questions
+    suspendable_tag = std::uintptr_t{1} << 62, // the resumer waits, and a plain suspend may switch to it
+    resumable_tag = std::uintptr_t{1} << 63,   // the fiber waits, and a plain resume may switch to it
 #elif WEFT_SWITCH_NATIVE
     // Addresses of instructions are multiples of 4. The labels where a fiber and a resumer go on lie so many bytes
     // beyond a multiple of 16.
-    not_suspendable = 4,
-    not_resumable = 8,
+    suspendable_tag = 4,
+    resumable_tag = 8,
 #else
     // A context is at least 4-byte aligned.
-    not_resumable = 1,
-    not_suspendable = 2,
+    resumable_tag = 1,
+    suspendable_tag = 2,
 #endif
-    all_marks = not_resumable | not_suspendable,
+    no_tag = 0,
+    all_tags = resumable_tag | suspendable_tag,
 };
-/// The marks that are there when their bit is not.
+/// The tags that hold where their bit is 0.
 #if WEFT_SWITCH_NATIVE && defined(__x86_64__)
-inline constexpr std::uintptr_t inverted_marks = not_resumable;
+inline constexpr std::uintptr_t told_by_zero = suspendable_tag;
 #else
-inline constexpr std::uintptr_t inverted_marks = 0;
+inline constexpr std::uintptr_t told_by_zero = all_tags;
 #endif
+/// The bits of the word where these tags hold, and no other.
+constexpr std::uintptr_t tag_bits(std::uintptr_t tags) noexcept { return tags ^ told_by_zero; }
 
-/// The word that has the marks.
-inline constexpr void* control_block::*marked =
+/// The word that has the tag bits.
+inline constexpr void* control_block::*tagged =
 #if WEFT_SWITCH_NATIVE
     &control_block::program_counter;
 #else
     &control_block::context;
 #endif
 
-/// The marks of the block.
-inline std::uintptr_t marks_of(const control_block& block) noexcept {
-    return (reinterpret_cast<std::uintptr_t>(block.*marked) ^ inverted_marks) & all_marks;
+/// The tags that hold of the block.
+inline std::uintptr_t tags_of(const control_block& block) noexcept {
+    return tag_bits(reinterpret_cast<std::uintptr_t>(block.*tagged)) & all_tags;
 }
-/// Sets them. Before the next switch they must be again what the switch that left them gave them.
-inline void set_marks(control_block& block, std::uintptr_t marks) noexcept {
-    auto word = reinterpret_cast<std::uintptr_t>(block.*marked);
-    word = (word & ~std::uintptr_t{all_marks}) | (marks ^ inverted_marks);
+/// From now on these hold. Before the next switch they must be again what the switch that left them gave them.
+inline void set_tags(control_block& block, std::uintptr_t tags) noexcept {
+    auto word = reinterpret_cast<std::uintptr_t>(block.*tagged);
+    word = (word & ~std::uintptr_t{all_tags}) | tag_bits(tags);
     asm("" : "+r"(word)); // not a byte of it alone: the whole, which is read soon, would have to come from the cache then
-    block.*marked = reinterpret_cast<void*>(word);
+    block.*tagged = reinterpret_cast<void*>(word);
 }
 
-/// Takes the mark away that the switch with which a fiber ends has set.
+/// Makes the fiber resumable that has left by switch_to_resumer_for_good().
 inline void let_resume(control_block& block) noexcept {
-    auto word = reinterpret_cast<std::uintptr_t>(block.*marked);
-    word ^= not_resumable;
-    asm("" : "+r"(word)); // as in set_marks()
-    block.*marked = reinterpret_cast<void*>(word);
+    auto word = reinterpret_cast<std::uintptr_t>(block.*tagged);
+    word ^= resumable_tag;
+    asm("" : "+r"(word)); // as in set_tags()
+    block.*tagged = reinterpret_cast<void*>(word);
 }
 
 /// Makes a block whose first switch, to the fiber, calls `entry(argument)` on the stack that ends below `stack_top`
@@ -94,7 +98,7 @@ inline void let_resume(control_block& block) noexcept {
 WEFT_API void make_control_block(control_block& block, void* stack_top, std::size_t size, void (*entry)(void*),
                                  void* argument) noexcept;
 
-/// Where a flow that waits in a block goes on. On AArch64 a resume loads it for the question that the marks answer, and
+/// Where a flow that waits in a block goes on. On AArch64 a resume loads it for the question that the tag bits answer, and
 /// keeps it for the switch.
 struct suspended_flow {
     void* program_counter;

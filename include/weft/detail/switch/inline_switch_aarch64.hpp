@@ -16,7 +16,7 @@
 // and Windows it must not even be named. Where it points into a shadow call stack (the processor knows nothing of that,
 // functions store and load return addresses there), each flow of control has its own, and x18 is exchanged as sp is.
 //
-// Labels where a fiber and a resumer go on are aligned differently, see control_block_mark.
+// Labels where a fiber and a resumer go on are aligned differently, see tag_bit.
 //
 // PAC (see lib/switch/aarch64.S): the pc rests in memory signed with its sp, and is checked before the branch.
 // BTI: a branch through x17 may land on `bti j`, and on `bti c`, the landing pad of a function.
@@ -91,7 +91,7 @@
 #endif
 
 // Exchanges the running flow of control, whose x19 and x29 belong at `leaving` in the block at x0, with the one in the
-// block, whose own lie at `arriving`. Where it will go on tells what it is, see control_block_mark. ASKS looks at the
+// block, whose own lie at `arriving`. Where it will go on tells what it is, see tag_bit. ASKS looks at the
 // arriving pc, WEFT_THEIR_PC, before anything has changed; OTHERWISE is where it may branch to. MARKS adds marks to
 // ours, which is in x12.
 #define WEFT_SWITCH(ASKS, OTHERWISE, MARKS)                                                                            \
@@ -114,14 +114,14 @@
     "br   x17\n\t"                          /* goes on there, at its label 1 or at its entry */                        \
     WEFT_CFI_LEAVING                                                                                                   \
     OTHERWISE                                                                                                          \
-    ".balignl 16, 0xd4200000\n\t"          /* label 1 lies `mark` bytes beyond a multiple of 16, and brk #0, which */  \
-    ".fill %c[mark] / 4, 4, 0xd4200000\n"  /* never run, stand before it (for zeros an assembler may write nops) */    \
+    ".balignl 16, 0xd4200000\n\t"          /* label 1 lies `tag` bytes beyond a multiple of 16, and brk #0, which */  \
+    ".fill %c[tag] / 4, 4, 0xd4200000\n"  /* never run, stand before it (for zeros an assembler may write nops) */    \
     "1:\n\t"                                /* somebody came back: sp, x29 and x19 are ours again */                   \
     WEFT_LANDING_PAD
 
-#define WEFT_SWITCH_OPERANDS(BLOCK, LEAVING, ARRIVING, MARK)                                                           \
+#define WEFT_SWITCH_OPERANDS(BLOCK, LEAVING, ARRIVING, TAG)                                                            \
     "r"(BLOCK), [leaving] "i"(offsetof(control_block, LEAVING)), [arriving] "i"(offsetof(control_block, ARRIVING)),    \
-        [mark] "i"(MARK), [pc_sp] "i"(offsetof(control_block, program_counter)) WEFT_SHADOW_OPERAND
+        [tag] "i"(TAG), [pc_sp] "i"(offsetof(control_block, program_counter)) WEFT_SHADOW_OPERAND
 
 #define WEFT_SWITCH_CLOBBERS WEFT_SWITCH_LOADED_CLOBBERS, "x9", WEFT_THEIR_PC
 #define WEFT_SWITCH_LOADED_CLOBBERS                                                                                    \
@@ -134,7 +134,11 @@
 
 namespace weft::detail {
 
-/// Where the flow that waits in the block goes on. One load, by which its marks can be asked before the switch.
+// How many bytes the labels lie beyond a multiple of 16.
+inline constexpr std::uintptr_t tag_of_fiber = tag_bits(resumable_tag);
+inline constexpr std::uintptr_t tag_of_resumer = tag_bits(suspendable_tag);
+
+/// Where the flow that waits in the block goes on. One load, by which its tags can be asked before the switch.
 WEFT_ALWAYS_INLINE suspended_flow waiting_in(const control_block& block) noexcept {
     suspended_flow flow;
     asm("ldp  %0, %1, [%2, %c[pc_sp]]"
@@ -156,7 +160,7 @@ WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block, suspended_flow fi
     register void* handed_over asm("x1");
     asm volatile(WEFT_SWITCH_LOADED("", "")
                  : "=r"(handed_over), "+r"(pc), "+r"(sp)
-                 : WEFT_SWITCH_OPERANDS(b, resumer_base_register, fiber_base_register, not_resumable)
+                 : WEFT_SWITCH_OPERANDS(b, resumer_base_register, fiber_base_register, tag_of_resumer)
                  : WEFT_SWITCH_LOADED_CLOBBERS);
     return handed_over;
 }
@@ -170,7 +174,7 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
     asm volatile(WEFT_SWITCH("", "", "")
                  :
-                 : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable)
+                 : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, tag_of_fiber)
                  : WEFT_SWITCH_CLOBBERS, "x1");
 }
 
@@ -180,7 +184,7 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over)
     register void* passed asm("x1") = hand_over;
     asm volatile(WEFT_SWITCH("", "", "")
                  : "+r"(passed)
-                 : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable)
+                 : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, tag_of_fiber)
                  : WEFT_SWITCH_CLOBBERS);
 }
 
@@ -189,22 +193,22 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over)
 WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
     asm volatile(WEFT_SWITCH("", "",
-                             "orr  x12, x12, %[not_resumable]\n\t") /* ours, signed or not, with the mark */
+                             "orr  x12, x12, %[resumable_tag]\n\t") /* ours, signed or not: not resumable */
                  :
-                 : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable),
-                   [not_resumable] "i"(not_resumable)
+                 : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, tag_of_fiber),
+                   [resumable_tag] "i"(resumable_tag)
                  : WEFT_SWITCH_CLOBBERS, "x1");
 }
 
-inline constexpr bool switch_asks_mark = true;
-/// switch_to_resumer(block) if the block is marked as suspendable; if not, nothing happens and it returns false. The
+inline constexpr bool switch_tests_tag = true;
+/// switch_to_resumer(block) if the block is suspendable; if not, nothing happens and it returns false. The
 /// mark is asked where the pc is in a register anyway.
 WEFT_ALWAYS_INLINE bool try_switch_to_resumer(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
-    asm goto(WEFT_SWITCH("tbnz " WEFT_THEIR_PC ", %c[not_suspendable_bit], 2f\n\t", "2:\n\tb %l[refused]\n\t", "")
+    asm goto(WEFT_SWITCH("tbnz " WEFT_THEIR_PC ", %c[suspendable_bit], 2f\n\t", "2:\n\tb %l[refused]\n\t", "")
              :
-             : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, not_suspendable),
-               [not_suspendable_bit] "i"(__builtin_ctzll(not_suspendable))
+             : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, tag_of_fiber),
+               [suspendable_bit] "i"(__builtin_ctzll(suspendable_tag))
              : WEFT_SWITCH_CLOBBERS, "x1"
              : refused);
     return true;

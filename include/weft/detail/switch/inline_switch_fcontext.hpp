@@ -7,39 +7,39 @@
 namespace weft::detail {
 
 /// Control arrives with the context that was left and, in the address of the block that was left through, with the
-/// marks of that flow: whoever arrives puts both where they belong.
-WEFT_ALWAYS_INLINE control_block& put_into_block(context left, void* block_and_marks) noexcept {
-    const auto marks = reinterpret_cast<std::uintptr_t>(block_and_marks) & all_marks;
-    auto& block = *reinterpret_cast<control_block*>(reinterpret_cast<std::uintptr_t>(block_and_marks) - marks);
+/// tag bits of that flow: whoever arrives puts both where they belong.
+WEFT_ALWAYS_INLINE control_block& put_into_block(context left, void* block_and_bits) noexcept {
+    const auto bits = reinterpret_cast<std::uintptr_t>(block_and_bits) & all_tags;
+    auto& block = *reinterpret_cast<control_block*>(reinterpret_cast<std::uintptr_t>(block_and_bits) - bits);
     block.context = left;
-    set_marks(block, marks);
+    set_tags(block, tag_bits(bits));
     return block;
 }
 
-/// The switch on Boost.Context's fcontext; leaves a flow with `marks`. Always inlined, as all that a switch passes
+/// The switch on Boost.Context's fcontext; leaves a flow of which these tags hold. Always inlined, as all that a switch passes
 /// through is on one side only or on both alike: ThreadSanitizer counts calls.
-WEFT_ALWAYS_INLINE void switch_through(control_block& block, std::uintptr_t marks) {
-    set_marks(block, 0);
+WEFT_ALWAYS_INLINE void switch_through(control_block& block, std::uintptr_t tags) {
+    set_tags(block, all_tags);
     const transfer arrived =
-        jump_context(block.context, reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(&block) + marks));
+        jump_context(block.context, reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(&block) + tag_bits(tags)));
     put_into_block(arrived.from, arrived.data);
 }
 
 WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) {
-    switch_through(block, not_resumable);
+    switch_through(block, suspendable_tag);
     return block.handed_over;
 }
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) {
-    switch_through(block, not_suspendable);
+    switch_through(block, resumable_tag);
 }
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over) {
     block.handed_over = hand_over;
-    switch_through(block, not_suspendable);
+    switch_through(block, resumable_tag);
 }
 WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) {
-    switch_through(block, all_marks);
+    switch_through(block, no_tag);
 }
 
-inline constexpr bool switch_asks_mark = false;
+inline constexpr bool switch_tests_tag = false;
 
 } // namespace weft::detail

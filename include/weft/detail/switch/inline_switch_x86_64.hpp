@@ -120,7 +120,7 @@ WEFT_TAGGED __attribute__((visibility("hidden"))) inline float unread_vector;
 #define WEFT_SP "24"
 
 // Exchanges the running flow of control, whose rbx and rbp belong at LEAVING in the block at rdi, with the one in the
-// block, whose own lie at ARRIVING. LEAVING_PC and ARRIVING_PC invert that of a fiber, see control_block_mark.
+// block, whose own lie at ARRIVING. LEAVING_PC and ARRIVING_PC invert that of a fiber, see tag_bit.
 #define WEFT_SWITCH(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, LEAVING, ARRIVING)                                            \
     WEFT_SWITCH_TEXT(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, WEFT_AT_##LEAVING, WEFT_AT_##ARRIVING)
 #define WEFT_SWITCH_TEXT(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, LEAVING, ARRIVING)                                       \
@@ -192,7 +192,7 @@ WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcep
     WEFT_SWITCH_VARIABLES
     asm volatile(WEFT_SWITCH("notq  %%rax\n\t"
                              "{"
-                             "btrq  $63, %%rax\n\t" /* the mark, inverted as the pc is */
+                             "btrq  $63, %%rax\n\t" /* resumable_tag, in an inverted pc */
                              "|.intel_syntax noprefix\n\tbtr rax, 63\n\t.att_syntax prefix\n\t}",
                              "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
                  : WEFT_SWITCH_OUTPUTS()
@@ -200,14 +200,14 @@ WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcep
                  : WEFT_SWITCH_CLOBBERS, "rsi" WEFT_CLOBBER_FIBER_BASE);
 }
 
-inline constexpr bool switch_asks_mark = false;
+inline constexpr bool switch_tests_tag = false;
 
 static_assert(offsetof(control_block, resumer_base_register) == 0);
 static_assert(offsetof(control_block, resumer_frame_pointer) == 8);
 static_assert(offsetof(control_block, program_counter) == 16 && offsetof(control_block, stack_pointer) == 24);
 static_assert(offsetof(control_block, fiber_base_register) == 32);
 static_assert(offsetof(control_block, fiber_frame_pointer) == 40);
-static_assert(not_resumable == std::uintptr_t{1} << 63);
+static_assert(resumable_tag == std::uintptr_t{1} << 63);
 
 } // namespace weft::detail
 
