@@ -4,6 +4,7 @@
 #include "checksum.h"
 #include "errors.h"
 #include "fiber_cache.h"
+#include "invariants.h"
 #include "leak_roots.h"
 #include "records.h"
 #include "resume.h"
@@ -159,6 +160,7 @@ void end_early(fiber_record& fiber) noexcept {
 void destroy_with_care(fiber_record& fiber) noexcept {
     if (!(fiber.progress & ended)) {
         if (!waits(fiber)) return abandon(fiber);
+        check_state(fiber);
         end_early(fiber);
     }
     fiber.details->failure = nullptr; // an exception's destructor may do anything, switch to another thread, too

@@ -5,6 +5,7 @@
 #include "../thread/thread_state.h"
 #include "checksum.h"
 #include "errors.h"
+#include "invariants.h"
 #include "migration.h"
 #include "stack_overflow.h"
 
@@ -161,6 +162,7 @@ void unwind(fiber_record& fiber) noexcept {
 
 void* resume_with_care(fiber_record& fiber) {
     if (!waits(fiber)) throw_not_resumable(fiber);
+    check_state(fiber);
     thread_state& thread = this_thread();
     get_to_know(thread);
     verify_checksum(fiber);
@@ -170,6 +172,7 @@ void* resume_with_care(fiber_record& fiber) {
         if (!outer && fiber.state & but_for_fp) return run_with_own_fp(fiber);
     }
     void* const handed_over = run(fiber);
+    check_state(fiber);
     rethrow_failure(fiber);
     return handed_over;
 }
@@ -181,6 +184,7 @@ namespace {
     get_to_know(thread);
     fiber.details->exceptions = std::exchange(exceptions_of(thread), {});
     wait_until_resumed(fiber);
+    check_state(fiber);
 }
 } // namespace
 
@@ -188,6 +192,7 @@ void came_back_with_care(fiber_record& fiber) {
     if (!(fiber.progress & ended)) return came_back_suspended(fiber);
     if (fiber.progress & own_fp) leave_fp(fiber);
     fiber.details->exceptions = std::exchange(exceptions_of(this_thread()), {}); // none, but for rethrow_foreign()
+    check_state(fiber);
     rethrow_failure(fiber);
 }
 
@@ -202,6 +207,7 @@ void throw_if_unwinding([[maybe_unused]] fiber_record& fiber) {
 
 // Before a suspend() by what is checked or does not run, or in one that is being unwound.
 void check_leaving(fiber_record& fiber, bool with_value) {
+    check_state(fiber);
     if (fiber.state & abandoned) fatal(running_was_destroyed);
     if (waits(fiber) || fiber.progress & ended || fiber.state & set_aside)
         throw_not_suspendable(fiber);
@@ -230,6 +236,7 @@ void suspend_with_care(fiber_record& fiber) {
 
 void resumed_with_care(fiber_record& fiber) {
     set_checksum(fiber);
+    check_state(fiber);
     throw_if_unwinding(fiber);
 }
 

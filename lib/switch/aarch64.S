@@ -29,23 +29,14 @@
 #    include "asm.h"
 #    include "frame.h"
 
-#    if defined(__ARM_FEATURE_PAC_DEFAULT)
-#        define PAC 1
-#    else
-#        define PAC 0
-#    endif
-#    if defined(__ARM_FEATURE_BTI_DEFAULT)
-#        define BTI 1
-#    else
-#        define BTI 0
-#    endif
+#    include <weft/detail/base/branch_protection.hpp>
 
 // First instruction of a function that is called: landing pad, and x30 signed while sp is still the caller's.
 .macro enter
-#    if PAC
+#    if WEFT_PAC
     paciasp                                             // sign x30; a landing pad too
     .cfi_negate_ra_state                                // unwinder: from here the return address is signed
-#    elif BTI
+#    elif WEFT_BTI
     bti     c                                           // may be called through a pointer
 #    endif
 .endm
@@ -127,7 +118,7 @@
 #    endif
     add     sp, sp, #WEFT_AARCH64_FRAME                 // the frame is empty: sp as before that context's call
     .cfi_adjust_cfa_offset -WEFT_AARCH64_FRAME          // unwinder: the CFA is sp itself
-#    if PAC
+#    if WEFT_PAC
     autiasp                                             // check x30 against the sp it was signed with
     .cfi_negate_ra_state                                // unwinder: the return address is a plain one again
 #    endif
@@ -141,7 +132,7 @@
 // weft_make_context: lays a frame on the new stack, as if the entry below had called jump. x0 = stack top, x1 = size
 // (needed for a shadow call stack alone: the stack grows down from its top), x2 = entry. Returns the context in x0.
 public_function SYMBOL(weft_make_context)
-#    if BTI || PAC
+#    if WEFT_BTI || WEFT_PAC
     bti     c                                           // a leaf: x30 stays in its register and is not signed
 #    endif
 #    if WEFT_SHADOW_CALL_STACK
@@ -151,7 +142,7 @@ public_function SYMBOL(weft_make_context)
     sub     x0, x0, #16
 #    endif
     and     x0, x0, #~15                                // the entry starts with an aligned sp
-#    if PAC
+#    if WEFT_PAC
     mov     x16, x0                                     // what the entry's sp will be when these are checked
     adr     x17, LOCAL(context_entry)
     pacia1716                                           // sign x17 with x16: what `autiasp` will expect in x30
@@ -208,7 +199,7 @@ private_function SYMBOL(weft_context_entry)
     brk     #0                                          // never runs. An unwinder looks up "return address - 1", and a
                                                         // context that never ran "returns" to the next line
 LOCAL(context_entry):
-#    if PAC
+#    if WEFT_PAC
     mov     x17, x19
     mov     x16, sp
     autia1716                                           // check the entry function against what make signed
@@ -234,7 +225,7 @@ private_function SYMBOL(weft_fiber_entry)
 #    endif
     brk     #0                                          // never runs; as in weft_context_entry
 private_label SYMBOL(weft_fiber_start)                  // 4 beyond a multiple of 16: a fiber's tag bits (tag_bit)
-#    if BTI || PAC
+#    if WEFT_BTI || WEFT_PAC
     bti     j                                           // the inline switch comes by a branch
 #    endif
     mov     x17, x29                                    // the function
@@ -244,14 +235,14 @@ private_label SYMBOL(weft_fiber_start)                  // 4 beyond a multiple o
     mov     x19, x0                                     // the block, where every function keeps it for us
     mov     x0, x9                                      // its argument
     cfi_caller_in_block 19, 19, 29, 30                  // unwinder: x19, x29 and the pc of the resumer
-#        if PAC
+#        if WEFT_PAC
     .cfi_negate_ra_state                                // and that pc is signed, with the resumer's sp
 #        endif
 #    else
     mov     x0, x19                                     // its argument
     mov     x29, xzr                                    // frame pointer 0: a walk along the frame pointers ends here
 #    endif
-#    if PAC
+#    if WEFT_PAC
     mov     x16, sp
     autia1716                                           // check the function against what make_control_block signed
 #    endif
@@ -262,7 +253,7 @@ private_label SYMBOL(weft_fiber_start)                  // 4 beyond a multiple o
 end_function SYMBOL(weft_fiber_entry)
 
 #    if defined(__ELF__)
-    elf_features 0xc0000000, (BTI | PAC << 1)              // GNU_PROPERTY_AARCH64_FEATURE_1_AND: bit 0 BTI, bit 1 PAC
+    elf_features 0xc0000000, (WEFT_BTI | WEFT_PAC << 1)              // GNU_PROPERTY_AARCH64_FEATURE_1_AND: bit 0 BTI, bit 1 PAC
 #    endif
 
 #endif

@@ -20,24 +20,21 @@
 #    include "asm.h"
 #    include "frame.h"
 
+#    include <weft/detail/base/branch_protection.hpp>
+
 .att_syntax prefix // also under -masm=intel, which Clang hands on to its assembler
 
-#    if defined(__CET__) && (__CET__ & 1)
-#        define IBT 1
-#    else
-#        define IBT 0
-#    endif
 
 // First instruction of whatever is reached by an indirect branch.
 .macro enter
-#    if IBT
+#    if WEFT_IBT
     endbr64
 #    endif
 .endm
 
 // An indirect branch to a return address, where no endbr64 stands.
 .macro jump_back target
-#    if IBT
+#    if WEFT_IBT
     notrack jmp \target
 #    else
     jmp     \target
@@ -189,7 +186,7 @@ private_label SYMBOL(weft_fiber_start)
 end_function SYMBOL(weft_fiber_entry)
 
 #    if defined(__ELF__)
-    elf_features 0xc0000002, IBT                       // GNU_PROPERTY_X86_FEATURE_1_AND: bit 0 IBT, bit 1 shadow stack
+    elf_features 0xc0000002, WEFT_IBT                       // GNU_PROPERTY_X86_FEATURE_1_AND: bit 0 IBT, bit 1 shadow stack
 #    endif
 
 #endif

@@ -15,6 +15,7 @@
 // that returns a constant; elsewhere, one that allocates at the thread's first call. A linker that knows the distance puts
 // a constant in the call's place.
 
+#include <weft/detail/base/branch_protection.hpp>
 #include <weft/detail/base/config.hpp>
 
 #if WEFT_THREAD_STATE_ELF
@@ -22,21 +23,6 @@
 #    include "../switch/asm.h"
 #    include "thread_state.h"
 
-#    if defined(__ARM_FEATURE_BTI_DEFAULT)
-#        define BTI 1
-#    else
-#        define BTI 0
-#    endif
-#    if defined(__ARM_FEATURE_PAC_DEFAULT)
-#        define PAC 1
-#    else
-#        define PAC 0
-#    endif
-#    if defined(__CET__) && (__CET__ & 1)
-#        define IBT 1
-#    else
-#        define IBT 0
-#    endif
 
     .section .tdata, "awT", %progbits
     .globl  SYMBOL(WEFT_THREAD_STATE)
@@ -55,7 +41,7 @@ SYMBOL(WEFT_THREAD_STATE):
 #    if defined(__x86_64__)
 
 public_function SYMBOL(WEFT_THIS_THREAD)
-#        if IBT
+#        if WEFT_IBT
     endbr64                                         // a landing pad: may be called through a pointer
 #        endif
     subq    $8, %rsp                                // rsp is a multiple of 16 where a function is called
@@ -68,12 +54,12 @@ public_function SYMBOL(WEFT_THIS_THREAD)
     ret
 end_function SYMBOL(WEFT_THIS_THREAD)
 
-    elf_features 0xc0000002, IBT                    // as x86_64.S
+    elf_features 0xc0000002, WEFT_IBT                    // as x86_64.S
 
 #    else
 
 public_function SYMBOL(WEFT_THIS_THREAD)
-#        if BTI || PAC
+#        if WEFT_BTI || WEFT_PAC
     bti     c                                       // a landing pad: may be called through a pointer
 #        endif
     mov     x2, x30                                 // the return address: a descriptor's function keeps x2, so nothing
@@ -88,7 +74,7 @@ public_function SYMBOL(WEFT_THIS_THREAD)
     ret     x2
 end_function SYMBOL(WEFT_THIS_THREAD)
 
-    elf_features 0xc0000000, (BTI | PAC << 1)       // as aarch64.S
+    elf_features 0xc0000000, (WEFT_BTI | WEFT_PAC << 1)       // as aarch64.S
 
 #    endif
 

@@ -44,7 +44,7 @@ def comparable(line):
     line = re.sub(r"\b0x[0-9a-f]+", "0x", line)
     line = re.sub(r"^  #\d+ +", "  # ", line)
     line = re.sub(r"\bat (\S*/)?(\S+:\d+)$", r"at \2", line)
-    return re.sub(r"\bat fiber\.cpp:\d+$", "at fiber.cpp", line)
+    return re.sub(r"\bat (lifecycle|resume)\.cpp:\d+$", r"at \1.cpp", line)
 
 
 def pattern(line):

@@ -2057,4 +2057,50 @@ BOOST_AUTO_TEST_CASE(of_what_resumed_a_running_fiber) {
             }
 }
 
+BOOST_AUTO_TEST_CASE(a_state_that_is_none_of_a_fiber) {
+    namespace detail = weft::detail;
+    using record = detail::fiber_record;
+    const std::pair<const char*, void (*)(record&)> suspended[] = {
+        {"it waits, and its state", [](record& r) { r.state |= detail::has_inner; }},
+        {"it waits, and its state", [](record& r) { r.state |= detail::unwinding; }},
+        {"its body has ended, and it can", [](record& r) { r.progress |= detail::ended; }},
+        {"there are two only reasons", [](record& r) { r.state |= detail::but_for_fp | detail::but_for_checksum; }},
+        {"control words that it does not have",
+         [](record& r) { r.state = detail::suspended | detail::but_for_fp | detail::checked; }},
+        {"a checksum that it does not have", [](record& r) { r.state = detail::suspended | detail::but_for_checksum; }},
+        {"its inner fiber has another", [](record& r) { r.details->inner = &r; }},
+        {"is not named", [](record& r) { r.progress &= ~std::uint32_t{detail::named}; }},
+    };
+    for (const auto& [expected, change] : suspended) {
+        const weft_test::child_end end = in_child([change = change] {
+            fiber f{weft::fiber_options{.name = "changed"}, [](fiber_ref self) { self.suspend(); }};
+            f.resume();
+            change(detail::fiber_access::record(f));
+            f.resume();
+            return 0;
+        });
+        BOOST_TEST_CONTEXT(expected)
+        BOOST_TEST((end.signal == SIGABRT && end.said.find("\"changed\" is in no state of a fiber") != std::string::npos &&
+                    end.said.find(expected) != std::string::npos),
+                   end);
+    }
+    const std::pair<const char*, void (*)(record&)> running[] = {
+        {"none is known", [](record& r) { r.state |= detail::has_inner; }},
+        {"and by nothing", [](record& r) { r.state |= detail::bound; }},
+        {"it has thrown, and not failed", [](record& r) { r.state |= detail::threw; }},
+    };
+    for (const auto& [expected, change] : running) {
+        const weft_test::child_end end = in_child([change = change] {
+            fiber f{[change](fiber_ref self) {
+                change(detail::fiber_access::record(self));
+                self.suspend();
+            }};
+            f.resume();
+            return 0;
+        });
+        BOOST_TEST_CONTEXT(expected)
+        BOOST_TEST((end.signal == SIGABRT && end.said.find(expected) != std::string::npos), end);
+    }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -4,6 +4,8 @@
 // What this build is: which switch it runs on, and how the compiler spells a few attributes. To lib/thread/thread_state.S,
 // which includes it too, it is nothing but the preprocessor's own lines.
 
+#include <weft/detail/base/branch_protection.hpp>
+
 #if defined(__has_feature)
 #    define WEFT_HAS_FEATURE(x) __has_feature(x)
 #else
@@ -104,11 +106,7 @@ asm(".ifndef __morestack\n\t"
 #endif
 
 // Under PAC a saved program counter rests in memory signed.
-#if defined(__ARM_FEATURE_PAC_DEFAULT)
-#    define WEFT_SIGNED_CONTEXTS 1
-#else
-#    define WEFT_SIGNED_CONTEXTS 0
-#endif
+#define WEFT_SIGNED_CONTEXTS WEFT_PAC
 
 // The settings that inline code and the library must share: what a control block holds, and who is told of a switch.
 // Nothing else is shared: NDEBUG, optimization, exceptions and the rest may differ from file to file.

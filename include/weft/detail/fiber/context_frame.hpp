@@ -4,6 +4,7 @@
 #include <weft/detail/base/config.hpp>
 #include <weft/detail/base/stack_bounds.hpp>
 #include <weft/detail/fiber/current_fiber.hpp>
+#include <weft/detail/fiber/frame_place.hpp>
 #include <weft/detail/fiber/sanitizer_switch.hpp>
 #include <weft/detail/thread/exception_state.hpp>
 #include <weft/stack.hpp>
@@ -87,12 +88,11 @@ public:
     template <class F, class G>
     static waiting_flow& create(std::span<std::byte> memory, F&& entry, G&& give_back) {
         const auto lowest = reinterpret_cast<std::uintptr_t>(memory.data());
-        const std::uintptr_t top = lowest + memory.size();
-        const std::uintptr_t place = (top - sizeof(context_frame)) & ~(std::uintptr_t{alignof(context_frame)} - 1);
-        if (memory.size() < sizeof(context_frame) || place < lowest + least_room)
+        const frame_place<context_frame> place{.lowest = lowest, .top = lowest + memory.size()};
+        if (!place.leaves(least_room))
             throw_context_stack_too_small(memory.size(), sizeof(context_frame) + alignof(context_frame) + least_room);
         begin_stack(memory.data(), memory.size());
-        auto* const frame = new (reinterpret_cast<void*>(place))
+        auto* const frame = new (place.get())
             context_frame(std::forward<F>(entry), std::forward<G>(give_back));
         frame->memory = {memory.data(), memory.size()};
         prepare_context(*frame, memory.data());

@@ -40,7 +40,7 @@ inline fiber_record& take_idle_fiber() {
 /// running. Leaves no_fiber alone, of whichever copy of weft.
 inline void destroy(fiber_record& fiber) noexcept {
     thread_state& thread = this_thread();
-    if (!ended_plainly(fiber) || thread.idle != room_for_one) [[unlikely]] {
+    if (fiber.progress != ended_plainly || thread.idle != room_for_one) [[unlikely]] {
         if (is_fiber(fiber)) destroy_with_care(fiber);
         return;
     }

@@ -4,6 +4,7 @@
 #include <weft/detail/base/config.hpp>
 #include <weft/detail/base/stack_bounds.hpp>
 #include <weft/detail/fiber/fiber_record.hpp>
+#include <weft/detail/fiber/frame_place.hpp>
 #include <weft/stack.hpp>
 
 #include <cstddef>
@@ -26,17 +27,17 @@ public:
     static fiber_record& create(Allocator allocator) {
         const stack_type memory = allocator.allocate();
         const auto top = reinterpret_cast<std::uintptr_t>(memory.sp);
-        const std::uintptr_t place = (top - sizeof(fiber_frame)) & ~(std::uintptr_t{alignof(fiber_frame)} - 1);
-        const std::uintptr_t lowest = top - memory.size;
-        if (memory.size < sizeof(fiber_frame) || place < lowest + least_room) [[unlikely]] {
+        const frame_place<fiber_frame> place{.lowest = top - memory.size, .top = top};
+        auto* const lowest = reinterpret_cast<void*>(place.lowest);
+        if (!place.leaves(least_room)) [[unlikely]] {
             give_back(allocator, memory);
-            throw_stack_too_small(memory.size, top - place + least_room);
+            throw_stack_too_small(memory.size, top - place.address + least_room);
         }
-        begin_stack(reinterpret_cast<void*>(lowest), memory.size);
+        begin_stack(lowest, memory.size);
         fiber_frame* frame = nullptr;
         WEFT_TRY {
-            frame = new (reinterpret_cast<void*>(place)) fiber_frame(allocator, memory);
-            return prepare(*frame, {reinterpret_cast<void*>(lowest), memory.size});
+            frame = new (place.get()) fiber_frame(allocator, memory);
+            return prepare(*frame, {lowest, memory.size});
         }
         WEFT_CATCH(...) {
             if (frame) frame->~fiber_frame();

@@ -70,6 +70,7 @@ enum fiber_progress : std::uint32_t {
     own_fp = 16,    // fp_env::per_fiber
     own_stack = 32, // with its body the stack ends, too
     always_checked = 64, // each of its bodies begins as fiber_state::checked
+    ended_plainly = begun | ended, // the fiber can have another body at once
 };
 
 // What is asked.
@@ -88,8 +89,6 @@ inline bool suspendable(const fiber_record& fiber) noexcept {
 }
 /// Does the fiber wait in its block, and not its resumer?
 inline bool waits(const fiber_record& fiber) noexcept { return resumable(fiber) || fiber.state & suspended; }
-/// Has its body ended so that the fiber can have another one at once?
-inline bool ended_plainly(const fiber_record& fiber) noexcept { return fiber.progress == (begun | ended); }
 
 // How a fiber waits.
 
@@ -216,7 +215,7 @@ inline void set_name(fiber_record& fiber, const char* name) noexcept {
 }
 /// For no_fiber.
 constexpr void never_begin(fiber_record& fiber) noexcept { fiber.progress = ended; }
-/// \pre ended_plainly()
+/// \pre its progress is ended_plainly
 inline void ready_for_next_body(fiber_record& fiber) noexcept { fiber.progress = prepared; }
 /// Of a fiber whose body has not begun, or has ended in any way: nothing may resume it.
 inline void forget_body(fiber_record& fiber) noexcept {

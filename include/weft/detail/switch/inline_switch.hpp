@@ -14,7 +14,8 @@
 #endif
 
 namespace weft::detail {
-/// Only where switch_tests_tag: the others ask before they switch, and have no such functions.
+/// Only where switch_tests_tag: there the tag bits come with a load that the switch needs anyway, so a test of them in the
+/// same statement costs no load of its own. The other machines test the word before they switch, and have no such functions.
 bool try_switch_to_resumer(control_block& block) noexcept;
 suspended_flow waiting_in(const control_block& block) noexcept;
 void* switch_to_fiber(control_block& block, suspended_flow fiber) noexcept;

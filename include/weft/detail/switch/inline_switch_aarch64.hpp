@@ -1,6 +1,8 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
+#include <weft/detail/base/branch_protection.hpp>
+#include <weft/detail/base/config.hpp>
 #include <weft/detail/switch/control_block.hpp>
 
 #include <cstddef>
@@ -11,6 +13,14 @@
 // two registers that cannot be declared clobbered: x29 (GCC refuses it) and x19 (Clang's base pointer where the stack
 // is realigned). Nothing is pushed: a red zone below sp stays whole. It leaves by `br` and never by `ret`, so the
 // processor's stack of predicted returns stays as it was.
+//
+// Its operations, in the order of every machine's header (lib/switch/<architecture>.S has those of the bare switch):
+//   waiting_in(block)                        what waits there, loaded before it is decided whether to switch; AArch64 only
+//   switch_to_fiber(block), (block, flow)    resumer to fiber; returns what is passed to the resumer. The second: AArch64 only
+//   switch_to_resumer(block), (block, word)  fiber to resumer, with nothing or a word passed
+//   switch_to_resumer_for_good(block)        the same of a fiber that is not resumable until it is released
+//   try_switch_to_resumer(block)             the same if it is suspendable, in one statement; AArch64 only
+//   switch_tests_tag                         are there those that only AArch64 has? See inline_switch.hpp
 //
 // x18 is the platform register. On plain Linux compilers use it as scratch, so it is clobbered there; on Apple, Android
 // and Windows it must not even be named. Where it points into a shadow call stack (the processor knows nothing of that,
@@ -26,13 +36,13 @@
 // unwinders look up for a suspended frame, out of that row. Under PAC a function that changes x30, as this one, has
 // told the unwinder already that its return address is signed, so the row names the signed pc, checked with CFA = sp.
 
-#if defined(__ARM_FEATURE_BTI_DEFAULT)
+#if WEFT_BTI
 #    define WEFT_LANDING_PAD "hint #36\n\t" /* bti j */
 #else
 #    define WEFT_LANDING_PAD ""
 #endif
 
-#if defined(__ARM_FEATURE_PAC_DEFAULT)
+#if WEFT_PAC
 #    define WEFT_THEIR_PC "x13" /* still signed */
 #    define WEFT_OTHER_PC "x17"
 #    define WEFT_SIGN_OURS                                                                                             \
@@ -200,7 +210,6 @@ WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcep
                  : WEFT_SWITCH_CLOBBERS, "x1");
 }
 
-inline constexpr bool switch_tests_tag = true;
 /// switch_to_resumer(block) if the block is suspendable; if not, nothing happens and it returns false. The
 /// mark is asked where the pc is in a register anyway.
 WEFT_ALWAYS_INLINE bool try_switch_to_resumer(control_block& block) noexcept {
@@ -215,6 +224,8 @@ WEFT_ALWAYS_INLINE bool try_switch_to_resumer(control_block& block) noexcept {
 refused:
     return false;
 }
+
+inline constexpr bool switch_tests_tag = true;
 
 static_assert(offsetof(control_block, stack_pointer) == offsetof(control_block, program_counter) + 8 &&
               offsetof(control_block, fiber_frame_pointer) == offsetof(control_block, fiber_base_register) + 8 &&

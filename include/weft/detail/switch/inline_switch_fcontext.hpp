@@ -4,6 +4,18 @@
 #include <weft/detail/switch/control_block.hpp>
 #include <weft/switch.hpp>
 
+#include <cstdint>
+
+// The switch of a control block on Boost.Context's fcontext.
+//
+// Its operations, in the order of every machine's header (lib/switch/<architecture>.S has those of the bare switch):
+//   waiting_in(block)                        what waits there, loaded before it is decided whether to switch; AArch64 only
+//   switch_to_fiber(block), (block, flow)    resumer to fiber; returns what is passed to the resumer. The second: AArch64 only
+//   switch_to_resumer(block), (block, word)  fiber to resumer, with nothing or a word passed
+//   switch_to_resumer_for_good(block)        the same of a fiber that is not resumable until it is released
+//   try_switch_to_resumer(block)             the same if it is suspendable, in one statement; AArch64 only
+//   switch_tests_tag                         are there those that only AArch64 has? See inline_switch.hpp
+
 namespace weft::detail {
 
 /// Control arrives with the context that was left and, in the address of the block that was left through, with the

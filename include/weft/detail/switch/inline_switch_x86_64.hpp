@@ -1,6 +1,8 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
+#include <weft/detail/base/branch_protection.hpp>
+#include <weft/detail/base/config.hpp>
 #include <weft/detail/switch/control_block.hpp>
 
 // The inline switch on x86-64. It is not a call: to the compiler it is one statement that may change every register and
@@ -13,6 +15,14 @@
 // Nothing is pushed: a red zone below rsp stays whole. It leaves by an indirect branch and never by `ret`, so the
 // processor's stack of predicted returns stays as it was.
 //
+// Its operations, in the order of every machine's header (lib/switch/<architecture>.S has those of the bare switch):
+//   waiting_in(block)                        what waits there, loaded before it is decided whether to switch; AArch64 only
+//   switch_to_fiber(block), (block, flow)    resumer to fiber; returns what is passed to the resumer. The second: AArch64 only
+//   switch_to_resumer(block), (block, word)  fiber to resumer, with nothing or a word passed
+//   switch_to_resumer_for_good(block)        the same of a fiber that is not resumable until it is released
+//   try_switch_to_resumer(block)             the same if it is suspendable, in one statement; AArch64 only
+//   switch_tests_tag                         are there those that only AArch64 has? See inline_switch.hpp
+//
 // Call frame information: until the row below, an unwinder sees the function that leaves; from there on it sees a frame
 // whose caller is the arriving context. `ud2` never runs; it keeps the byte before label 1, which unwinders look up for
 // a suspended frame, out of that row.
@@ -21,7 +31,7 @@
 // read AT&T's for as long as the statement lasts. It prints no operand, which a compiler would write in its own syntax:
 // the offsets are numbers, checked below. An immediate needs both syntaxes, since Clang drops the `$` in Intel's.
 
-#if defined(__CET__) && (__CET__ & 1)
+#if WEFT_IBT
 #    define WEFT_LANDING_PAD "\n\tendbr64"
 #else
 #    define WEFT_LANDING_PAD ""
