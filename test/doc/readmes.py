@@ -169,8 +169,14 @@ class Checker:
             for path in ({code.replace("<architecture>", a) for a in ("aarch64", "x86_64")}):
                 if not self.places_of(page, path) and path not in self.file_names():
                     self.say(page, number, f"there is no {path}")
-        elif (name := NAME.fullmatch(code)) and name[1] not in self.words():
-            self.say(page, number, f"nothing is called {code}")
+        elif name := NAME.fullmatch(code):
+            scope = re.search(r"(\w+)::~?\w+(?:\(\))?$", code)
+            places = self.words_of_files().values()
+            if scope and scope[1] not in ("weft", "detail"):
+                declared = re.compile(rf"\b(struct|class|enum|namespace)\b[^;(]*\b{scope[1]}\b")
+                places = [self.words_of_files()[path] for path, text in self.code_texts().items() if declared.search(text)]
+            if not any(name[1] in words for words in places):
+                self.say(page, number, f"nothing is called {code}")
 
     def places_of(self, page, path):
         """Where a file is that inline code of a page names."""
@@ -197,13 +203,20 @@ class Checker:
             self.names_of_files = {path.name for path in self.code_files("include", "lib", "test", "bench", "conan")}
         return self.names_of_files
 
-    def words(self):
-        """All words of the code."""
-        if not hasattr(self, "all_words"):
-            text = "".join((self.root / path).read_text(errors="replace")
-                           for path in self.code_files("include", "lib", "test", "bench") if path.parts[:2] != ("test", "doc"))
-            self.all_words = set(re.findall(r"[A-Za-z_]\w*", text))
-        return self.all_words
+    def code_texts(self):
+        """The code without comments: path -> text."""
+        if not hasattr(self, "texts"):
+            self.texts = {}
+            for path in self.code_files("include", "lib", "test", "bench", "conan"):
+                if path.parts[:2] != ("test", "doc"):
+                    comment = r"(?<!:)//.*" if path.suffix in (".hpp", ".h", ".cpp", ".S") else r"(?:^|\s)#.*"
+                    self.texts[path] = re.sub(comment, "", (self.root / path).read_text(errors="replace"), flags=re.MULTILINE)
+        return self.texts
+
+    def words_of_files(self):
+        if not hasattr(self, "words_in"):
+            self.words_in = {path: set(re.findall(r"[A-Za-z_]\w*", text)) for path, text in self.code_texts().items()}
+        return self.words_in
 
     def check_layers(self):
         page = self.root / "lib/README.md"
@@ -219,10 +232,8 @@ class Checker:
     def check_machines(self):
         page = self.root / ".github/CONTRIBUTING.md"
         section = re.search(r"^## How to add an architecture\n(.*?)^## ", page.read_text(), re.MULTILINE | re.DOTALL)[1]
-        for path in self.code_files("include", "lib", "conan", "test"):
-            lines = (self.root / path).read_text(errors="replace").splitlines()
-            comment = r"//.*|(?<!^)# .*" if path.suffix in (".hpp", ".h", ".cpp", ".S") else r"#.*"
-            if path.parts[:2] == ("test", "doc") or not any(PROCESSOR.search(re.sub(comment, "", line)) for line in lines):
+        for path, text in self.code_texts().items():
+            if path.parts[0] == "bench" or not PROCESSOR.search(text):
                 continue
             named = {str(path), re.sub(r"aarch64|x86_64", "<architecture>", str(path))}
             named |= {str(folder) for folder in path.parents} - {".", "include", "lib", "test", "conan"}

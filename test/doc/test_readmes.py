@@ -51,6 +51,7 @@ CODE_MISTAKES = {
     "lib/README.md": [
         ("`lib/stack/arenas.h`", "`lib/stack/arena.h`", "there is no lib/stack/arena.h"),
         ("`control_block`", "`context_block`", "nothing is called context_block"),
+        ("`fiber_record::progress`", "`fiber_record::magazine`", "nothing is called fiber_record::magazine"),
         ("`make_control_block()`", "`make_context_block()`", "nothing is called make_context_block()"),
         ("`take_idle_fiber()`: if", "`open_cache()`: if", "has named no file with open_cache()"),
         ("| 2 | `switch` |", "| 2 | `machine` |", "not that of test/layers.py"),
@@ -85,7 +86,7 @@ def complaints(text, page="README.md"):
         root = tree(pathlib.Path(name).resolve(), pathlib.Path(page), text)
         checker = readmes.Checker(root)
         checker.compiled = {root / program: (root / program).read_text() for program in PROGRAMS}
-        checker.names, checker.all_words = NAMES, WORDS
+        checker.names, checker.texts, checker.words_in = NAMES, TEXTS, WORDS
         return checker.check()
 
 
@@ -115,7 +116,8 @@ def main():
     return 1 if wrong else 0
 
 
-NAMES, WORDS = readmes.Checker(readmes.ROOT).known_names(), readmes.Checker(readmes.ROOT).words()
+PROJECT = readmes.Checker(readmes.ROOT)
+NAMES, TEXTS, WORDS = PROJECT.known_names(), PROJECT.code_texts(), PROJECT.words_of_files()
 
 if __name__ == "__main__":
     sys.exit(main())
