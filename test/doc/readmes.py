@@ -35,7 +35,8 @@ import layers  # noqa: E402
 SKIPPED = {".git", "build"}
 CODE_PAGES = ("lib/README.md", "lib/switch/README.md", ".github/CONTRIBUTING.md")
 CODE = {".hpp", ".h", ".cpp", ".S", ".py", ".sh", ".txt", ".cmake", ".in"}
-FILE = re.compile(r"[\w.<>/-]+\.(?:hpp|h|cpp|S|py|sh|md|csv|txt|cmake|in)|(?:include|lib|test|bench|conan|\.github)/[\w./-]*")
+FILE = re.compile(r"[\w.<>/-]+\.(?:hpp|h|cpp|S|py|sh|md|csv|txt|cmake|in)|"
+                  r"(?:include|lib|test|bench|conan|\.github)/[\w./-]*")
 NAME = re.compile(r"(?:\w+::)*~?([A-Za-z_]\w*)(?:\(\))?")
 PROCESSOR = re.compile(r"aarch64|arm64|x86_64|armv8", re.IGNORECASE)
 
@@ -193,7 +194,7 @@ class Checker:
                 code = re.findall(r"`([^`]+)`", item)
                 for path in (c.replace("<architecture>", "aarch64") for c in code if FILE.fullmatch(c)):
                     for place in self.places_of(page, path):
-                        words |= set(re.findall(r"\b([A-Za-z_]\w*)(?=\()", place.read_text())) if place.is_file() else set()
+                        words |= set(re.findall(r"\b([A-Za-z_]\w*)(?=\()", place.read_text()))
                 for name in (c for c in code if NAME.fullmatch(c) and c.endswith("()")):
                     if NAME.fullmatch(name)[1] not in words:
                         self.say(page, 1, f"the walk \"{title}\" has named no file with {name} up to where it is called")

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
-"""Plants mistakes in a copy of README.md and of the pages of the code, one at a time: readmes.py must find each, and nothing
-without it."""
+"""Plants mistakes in a copy of README.md and of the pages of the code, one at a time: readmes.py must find each, and
+nothing without it."""
 
 import pathlib
 import sys
@@ -59,9 +59,9 @@ CODE_MISTAKES = {
         ("| 4 | `stack` |", "| 3 | `stack` |", "not that of test/layers.py"),
     ],
     ".github/CONTRIBUTING.md": [
-        ("| `lib/switch/shadow_stack.cpp` |", "| `lib/switch/frame.cpp` |", "lib/switch/shadow_stack.cpp asks which processor"),
-        ("`lib/gdb/weft_lldb.py` | the names", "`lib/gdb/weft.py` | the names", "lib/gdb/weft_lldb.py asks which processor"),
-        ("`lib/switch/<architecture>.S` | make", "`lib/switch/switch_<architecture>.S` | make", "there is no lib/switch/switch_"),
+        ("| `lib/switch/shadow_stack.cpp` |", "| `lib/switch/frame.cpp` |", "shadow_stack.cpp asks which processor"),
+        ("`lib/gdb/weft_lldb.py` | the names", "`lib/gdb/weft.py` | the names", "weft_lldb.py asks which processor"),
+        ("`lib/switch/<architecture>.S` | make", "`lib/switch/new_<architecture>.S` | make", "there is no lib/switch/new_"),
     ],
 }
 
