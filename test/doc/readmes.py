@@ -193,7 +193,7 @@ class Checker:
             for item in re.split(r"\n(?=\d+\. |- |\n)", text):
                 code = re.findall(r"`([^`]+)`", item)
                 for path in (c.replace("<architecture>", "aarch64") for c in code if FILE.fullmatch(c)):
-                    for place in self.places_of(page, path):
+                    for place in filter(pathlib.Path.is_file, self.places_of(page, path)):
                         words |= set(re.findall(r"\b([A-Za-z_]\w*)(?=\()", place.read_text()))
                 for name in (c for c in code if NAME.fullmatch(c) and c.endswith("()")):
                     if NAME.fullmatch(name)[1] not in words:
