@@ -273,12 +273,31 @@ def summary(results, targets):
     return "\n".join(lines)
 
 
+# The page of a recorded run, bench/record.md
+
+HEAD = """# Benchmarks: the recorded run
+
+`bench/run --record` writes this page and its plots, from the last run that was recorded: do not edit it.
+[The manual](README.md) says how the figures are measured and what the rows mean, and [why](README.md#why) they are so.
+
+"""
+PLOTS = {"switches": "Round trips", "scale": "Cost and number of coroutines", "bridge": "Generators, creation, awaiting, Asio",
+         "memory": "Memory"}
+TAIL = "\n" + "".join(f"![{title}](plots/{name}.png)\n" for name, title in PLOTS.items())
+
+
+def report(results, works, targets):
+    """What bench/run prints: the machine, the table, the targets that were missed."""
+    return f"{results['machine']}, {results['date'][:10]}\n\n{table(results, works, targets)}\n\n{summary(results, targets)}\n"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=pathlib.Path, help="one for each compiler, with a file for each process")
     parser.add_argument("--results", type=pathlib.Path, help="where to write all figures as JSON")
     parser.add_argument("--targets", type=pathlib.Path, default=FOLDER / "targets.csv")
     parser.add_argument("--works", type=pathlib.Path, default=FOLDER / "works.csv")
+    parser.add_argument("--page", type=pathlib.Path, help="where to write the page of a recorded run")
     parser.add_argument("--machine", default="", help="what the figures were measured on")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a target is missed")
     options = parser.parse_args()
@@ -298,9 +317,10 @@ def main():
         }
     if options.results:
         options.results.write_text(json.dumps(results, indent=1) + "\n")
-    print(f"{results['machine']}, {results['date'][:10]}\n")
-    print(table(results, works, targets))
-    print("\n" + summary(results, targets))
+    text = report(results, works, targets)
+    print(text, end="")
+    if options.page:
+        options.page.write_text(HEAD + text + TAIL)
     if options.check and any(not t["reached"] for _, t in judged_targets(results)):
         sys.exit(1)
 

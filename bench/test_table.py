@@ -114,6 +114,25 @@ class Table(unittest.TestCase):
         done, _ = self.make("trip/none,cpu_time,at most times,1,trip/old\n", process(run("trip/old", [10])))
         self.assertIn("0 of 0 targets reached.\n\n- not measured: trip, none", done.stdout)
 
+    def test_the_page_of_a_record_has_what_is_printed_between_its_head_and_the_plots(self):
+        with tempfile.TemporaryDirectory() as name:
+            page = pathlib.Path(name, "record.md")
+            done, _ = self.make("", process(run("trip/old", [10])), options=["--page", page])
+            self.assertEqual(page.read_text(), table.HEAD + done.stdout + table.TAIL)
+
+
+class RecordedPage(unittest.TestCase):
+    """bench/record.md, as it is in the repository."""
+
+    def test_it_is_a_page_of_this_program(self):
+        page = (table.FOLDER / "record.md").read_text()
+        self.assertTrue(page.startswith(table.HEAD), "the head is not table.HEAD: change it there")
+        self.assertTrue(page.endswith(table.TAIL), "the end is not table.TAIL: change it there")
+        self.assertRegex(page.removeprefix(table.HEAD), r"^[^\n]+, \d{4}-\d\d-\d\d\n\n\| ")
+
+    def test_it_shows_each_plot(self):
+        self.assertEqual(sorted(table.PLOTS), sorted(plot.stem for plot in (table.FOLDER / "plots").glob("*.png")))
+
 
 if __name__ == "__main__":
     unittest.main()

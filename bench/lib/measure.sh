@@ -87,8 +87,8 @@ report() { # yes to record, options of table.py... -- presets...
     shift
     while [[ $1 != -- ]]; do options+=("$1"); shift; done
     shift
-    python3 bench/table.py --machine "$(machine)" --results build/bench/results.json "${options[@]}" \
-        "${@/#/$figures/}" >build/bench/table.md || result=$?
+    python3 bench/table.py --machine "$(machine)" --results build/bench/results.json --page build/bench/record.md \
+        "${options[@]}" "${@/#/$figures/}" >build/bench/table.md || result=$?
     cat build/bench/table.md
     [[ $result -le 1 ]] || give_up "The table could not be made."
     python=$(find_plotting_python)
@@ -101,12 +101,11 @@ report() { # yes to record, options of table.py... -- presets...
     return "$result"
 }
 
-# Puts the last run into bench/README.md, between its two marks, and its plots into bench/plots.
+# The page of the last run becomes bench/record.md; README.md takes its figures from there.
 record() {
-    local readme=bench/README.md
     mkdir -p bench/plots
     cp build/bench/*.svg build/bench/*.png bench/plots
-    sed -i -e '/^<!-- last run -->$/,/^<!-- end of last run -->$/{//!d}' -e '/^<!-- last run -->$/r build/bench/table.md' "$readme"
+    cp build/bench/record.md bench/record.md
     python3 "$root/test/doc/readmes.py" --update >/dev/null || true # other complaints are the tests' matter
-    say "recorded in $readme, README.md and bench/plots"
+    say "recorded in bench/record.md, README.md and bench/plots"
 }

@@ -45,7 +45,8 @@
 ///    and which one ran over its end.
 /// 7. weft/migration.hpp: finds bodies that take a lock to another thread. weft/fp_env.hpp: whose rounding mode it is.
 /// 8. weft/fiber_context.hpp: the standard proposal's symmetric fibers, for schedulers written against that.
-/// 9. weft/switch.hpp: the bare switch. lib/README.md explains how it works.
+/// 9. weft/switch.hpp: the bare switch. lib/switch/README.md explains how it works; lib/README.md is the map of
+///    all layers.
 
 /// What weft offers. What is in weft::detail, and in the headers of that folder, may change at any time.
 namespace weft {}

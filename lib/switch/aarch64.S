@@ -1,6 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// The context switch on AArch64 (weft/switch.hpp). lib/README.md explains it and has the picture of the frame.
+// The context switch on AArch64 (weft/switch.hpp). lib/switch/README.md explains it and has the picture of the frame.
 //
 //   weft::context  weft_make_context(void* stack_top, size_t size, void (*entry)(transfer));
 //   weft::transfer weft_jump_context(context to, void* data);
@@ -18,9 +18,11 @@
 // Under -mbranch-protection=standard
 //   BTI: an indirect branch (br, blr) may only land on a `bti` instruction; `ret` may land anywhere. `paciasp` counts
 //        as landing pad for calls.
-//   PAC: `paciasp` signs x30 with a key of the process and with sp; `autiasp` checks and strips the signature and
-//        faults if x30 or sp is not what was signed. A return address saved in memory is therefore saved signed.
-// All four are hints: on a processor without the feature they do nothing.
+//   PAC: `paciasp` signs x30 with a key of the process and with sp; `autiasp` checks and strips the signature. If x30 or
+//        sp is not what was signed, it faults or makes x30 an address that faults where it is used, depending on the
+//        processor. A return address saved in memory is therefore saved signed.
+// bti, paciasp, autiasp, and pacia1716 and autia1716, which do the same to x17 with x16 in place of sp, are hints: on a
+// processor without the feature they do nothing.
 
 #if defined(__aarch64__)
 
@@ -214,8 +216,8 @@ end_function SYMBOL(weft_context_entry)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // First entry of a fiber by the inline switch (weft/detail/switch/inline_switch_aarch64.hpp), which restores only sp, pc, x29 and x19.
-// make_control_block put the function into x29 and its argument into x19.
-// It left the control block's address in x0.
+// The block that make_control_block made has the function in the place of x29 and its argument in that of x19: the switch
+// loads both. The switch also leaves the control block's address in x0.
 private_function SYMBOL(weft_fiber_entry)
     .cfi_undefined x30                                  // unwinder: the stack ends here
 #    if LINK_BACKTRACES

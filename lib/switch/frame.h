@@ -3,7 +3,7 @@
 
 // Where a suspended context keeps its registers: byte offsets from its saved stack pointer.
 // Included by the assembly and by frame.cpp, which checks every offset against a C++ struct.
-// lib/README.md has the picture.
+// lib/switch/README.md has the picture.
 
 // Is x18 to be kept, too? See weft/detail/base/config.hpp.
 #if !defined(WEFT_SHADOW_CALL_STACK) && defined(__has_feature)

@@ -159,8 +159,8 @@ end_function SYMBOL(weft_context_entry)
 
 // ---------------------------------------------------------------------------------------------------------------------
 // First entry of a fiber by the inline switch (weft/detail/switch/inline_switch_x86_64.hpp), which restores only rsp, rip, rbp and rbx.
-// make_control_block put the function into rbp and its argument into rbx.
-// It left the control block's address in rdi.
+// The block that make_control_block made has the function in the place of rbp and its argument in that of rbx: the switch
+// loads both. The switch also leaves the control block's address in rdi.
 private_function SYMBOL(weft_fiber_entry)
     .cfi_undefined %rip                             // unwinder: the stack ends here
 #    if LINK_BACKTRACES

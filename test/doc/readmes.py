@@ -8,8 +8,12 @@ sh       each command exists: script, sub-command, option, preset, CMake variabl
          script, or with one of a few programs and its arguments, likewise
 text     what a program prints, if it follows a cpp block: the program's .expected.txt; else a picture
 links    relative ones resolve, with their #heading
+code     in the pages of the code (CODE_PAGES): each file, folder and name in inline code exists; each function of a walk of
+         lib/README.md stands in a file that the walk has named
+layers   lib/README.md has the layers of test/layers.py, in its order, with the same public headers
+machines each file that asks which processor it is stands in CONTRIBUTING.md's list for a new one
 headers  README.md links to each public one; weft/weft.hpp includes each that adapts no other library
-figures  the table in README.md has the figures of the last run in bench/README.md; --update copies them
+figures  the table in README.md has the figures of the run in bench/record.md; --update copies them
 
 The exit code is 1 when something is wrong.
 """
@@ -23,8 +27,18 @@ import shlex
 import subprocess
 import sys
 
+sys.dont_write_bytecode = True
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.append(str(ROOT / "test"))
+import layers  # noqa: E402
+
 SKIPPED = {".git", "build"}
+CODE_PAGES = ("lib/README.md", "lib/switch/README.md", ".github/CONTRIBUTING.md")
+CODE = {".hpp", ".h", ".cpp", ".S", ".py", ".sh", ".txt", ".cmake", ".in"}
+FILE = re.compile(r"[\w.<>/-]+\.(?:hpp|h|cpp|S|py|sh|md|csv|txt|cmake|in)|"
+                  r"(?:include|lib|test|bench|conan|\.github)/[\w./-]*")
+NAME = re.compile(r"(?:\w+::)*~?([A-Za-z_]\w*)(?:\(\))?")
+PROCESSOR = re.compile(r"aarch64|arm64|x86_64|armv8", re.IGNORECASE)
 
 SCRIPTS = {  # script: where its sub-commands are functions called command_<name>
     "test/run": "test/run",
@@ -128,6 +142,9 @@ class Checker:
                 before = line
         self.check_headers()
         self.check_figures()
+        self.check_layers()
+        self.check_walks()
+        self.check_machines()
         return self.wrong
 
     def check_headers(self):
@@ -139,6 +156,90 @@ class Checker:
                 self.say(page, 1, f"include/weft/{header.name} is not among the headers")
             if (header.name in included) == (header.name in ADAPTERS | {everything.name}):
                 self.say(everything, 1, f"{header.name} must be included if it adapts no other library, else not")
+
+    def code_files(self, *folders):
+        """The files of the code in these folders, as paths from the root."""
+        for folder in folders:
+            for path in sorted((self.root / folder).rglob("*")):
+                if path.is_file() and (path.suffix in CODE or path.name == "run"):
+                    yield path.relative_to(self.root)
+
+    def check_code(self, page, number, code):
+        """A file, a folder or a name in inline code."""
+        if FILE.fullmatch(code) and not code.startswith("build/"):
+            for path in ({code.replace("<architecture>", a) for a in ("aarch64", "x86_64")}):
+                if not self.places_of(page, path) and path not in self.file_names():
+                    self.say(page, number, f"there is no {path}")
+        elif name := NAME.fullmatch(code):
+            scope = re.search(r"(\w+)::~?\w+(?:\(\))?$", code)
+            places = self.words_of_files().values()
+            if scope and scope[1] not in ("weft", "detail"):
+                declared = re.compile(rf"\b(struct|class|enum|namespace)\b[^;(]*\b{scope[1]}\b")
+                places = [self.words_of_files()[path] for path, text in self.code_texts().items() if declared.search(text)]
+            if not any(name[1] in words for words in places):
+                self.say(page, number, f"nothing is called {code}")
+
+    def places_of(self, page, path):
+        """Where a file is that inline code of a page names."""
+        folders = (self.root, page.parent, self.root / "include", self.root / "include/weft", self.root / "lib")
+        return [folder / path for folder in folders if (folder / path).exists()]
+
+    def check_walks(self):
+        page = self.root / "lib/README.md"
+        section = re.search(r"^## Walks\n(.*?)^## ", page.read_text(), re.MULTILINE | re.DOTALL)[1]
+        for walk in section.split("\n### ")[1:]:
+            title, text = walk.split("\n", 1)
+            words = set()
+            for item in re.split(r"\n(?=\d+\. |- |\n)", text):
+                code = re.findall(r"`([^`]+)`", item)
+                for path in (c.replace("<architecture>", "aarch64") for c in code if FILE.fullmatch(c)):
+                    for place in filter(pathlib.Path.is_file, self.places_of(page, path)):
+                        words |= set(re.findall(r"\b([A-Za-z_]\w*)(?=\()", place.read_text()))
+                for name in (c for c in code if NAME.fullmatch(c) and c.endswith("()")):
+                    if NAME.fullmatch(name)[1] not in words:
+                        self.say(page, 1, f"the walk \"{title}\" has named no file with {name} up to where it is called")
+
+    def file_names(self):
+        if not hasattr(self, "names_of_files"):
+            self.names_of_files = {path.name for path in self.code_files("include", "lib", "test", "bench", "conan")}
+        return self.names_of_files
+
+    def code_texts(self):
+        """The code without comments: path -> text."""
+        if not hasattr(self, "texts"):
+            self.texts = {}
+            for path in self.code_files("include", "lib", "test", "bench", "conan"):
+                if path.parts[:2] != ("test", "doc"):
+                    comment = r"(?<!:)//.*" if path.suffix in (".hpp", ".h", ".cpp", ".S") else r"(?:^|\s)#.*"
+                    self.texts[path] = re.sub(comment, "", (self.root / path).read_text(errors="replace"), flags=re.MULTILINE)
+        return self.texts
+
+    def words_of_files(self):
+        if not hasattr(self, "words_in"):
+            self.words_in = {path: set(re.findall(r"[A-Za-z_]\w*", text)) for path, text in self.code_texts().items()}
+        return self.words_in
+
+    def check_layers(self):
+        page = self.root / "lib/README.md"
+        rows = re.findall(r"^\| (\d+) \| `(\w+)` \| (.*?) \|", page.read_text(), re.MULTILINE)
+        said = [(name, int(rank), set(re.findall(r"`(\w+)`", headers))) for rank, name, headers in rows]
+        there = [name for name in layers.RANKS
+                 if any((self.root / base / name).is_dir() for base in ("lib", "include/weft/detail"))]
+        public = {h.stem for h in (self.root / "include/weft").glob("*.hpp")}
+        right = [(name, layers.RANKS[name], layers.PUBLIC.get(name, set()) & public) for name in there]
+        for line in [l for l in right if l not in said] or ([right] if said != right else []):
+            self.say(page, 1, f"its table of layers is not that of test/layers.py: {line}")
+
+    def check_machines(self):
+        page = self.root / ".github/CONTRIBUTING.md"
+        section = re.search(r"^## How to add an architecture\n(.*?)^## ", page.read_text(), re.MULTILINE | re.DOTALL)[1]
+        for path, text in self.code_texts().items():
+            if path.parts[0] == "bench" or not PROCESSOR.search(text):
+                continue
+            named = {str(path), re.sub(r"aarch64|x86_64", "<architecture>", str(path))}
+            named |= {str(folder) for folder in path.parents} - {".", "include", "lib", "test", "conan"}
+            if not any(f"`{name}`" in section for name in named):
+                self.say(page, 1, f"{path} asks which processor it is: the list for a new architecture does not have it")
 
     def check_block(self, page, block, source):
         """Returns the file of a cpp block, whose output may follow."""
@@ -263,6 +364,8 @@ class Checker:
 
     def check_line(self, page, number, line):
         for code in re.findall(r"`([^`]+)`", line):
+            if str(page.relative_to(self.root)) in CODE_PAGES:
+                self.check_code(page, number, code)
             first = words_of(code)[0] if words_of(code) else ""
             if first in SCRIPTS or (first in ("cmake", "ctest", "conan", "doxygen", "python3") and " " in code):
                 self.check_command(page, number, code)
@@ -294,14 +397,14 @@ class Checker:
                 self.say(page, number, f"{file.relative_to(self.root)} has no heading #{anchor}")
 
     def figures(self, compiler, text):
-        """The table of README.md, made of the last run in `text`."""
-        run = re.search(r"<!-- last run -->\n(.*?)\n\n(.*?)\n\n", text, re.DOTALL)
+        """The table of README.md, made of the run in `text`, a page that bench/table.py has written."""
+        run = re.search(r"^([^\n]+, \d{4}-\d\d-\d\d)\n\n(\|.*?)\n\n", text, re.DOTALL | re.MULTILINE)
         if not run:
-            raise SystemExit("there is no last run in the page of the benchmarks")
+            raise SystemExit("there is no run in the page of the benchmarks")
         rows = [[c.strip() for c in l.strip("|").split("|")] for l in run[2].splitlines()]
         column = next((i for i, c in enumerate(rows[0]) if c.startswith(f"{compiler} ")), None)
         if column is None:
-            raise SystemExit(f"the last run has no column of {compiler}")
+            raise SystemExit(f"the recorded run has no column of {compiler}")
         work, values = None, {}
         for row in rows[2:]:
             title = re.fullmatch(r"\*\*(.*)\*\* \[(.*)\]", row[0])
