@@ -121,7 +121,7 @@ struct context_access {
 };
 
 template <class Context>
-inline Context receive(const message& came) {
+inline Context receive(const delivery& came) {
     if (!came.caller) return {};
     return came.call(came.fn, context_access::make(*came.caller));
 }

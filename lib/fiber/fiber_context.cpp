@@ -29,8 +29,8 @@ void take_fibers_up(const waiting_flow& flow) noexcept {
 
 // Control is in `flow`, and came with `t`. What gives back the stack of an ended fiber still belongs to that: to one
 // that handles no exception any more, and in which no weft::fiber runs.
-message arrive(waiting_flow& flow, transfer t) noexcept {
-    const message came = *static_cast<const message*>(t.data);
+delivery arrive(waiting_flow& flow, transfer t) noexcept {
+    const delivery came = *static_cast<const delivery*>(t.data);
     if (came.ended) {
         remove_leak_root(came.ended->memory.lowest, came.ended->memory.size);
         came.ended->sanitizer.destroy();
@@ -51,7 +51,7 @@ message arrive(waiting_flow& flow, transfer t) noexcept {
 // Calls the entry. What it throws ends the program, and so does the end of the thread in it, where that is unwound to:
 // whose frames come next is not known. (There is no object of abi::__forced_unwind, and UndefinedBehaviorSanitizer would
 // say so.)
-__attribute__((no_sanitize("null"))) fiber_context run_entry(context_record& self, const message& came) noexcept {
+__attribute__((no_sanitize("null"))) fiber_context run_entry(context_record& self, const delivery& came) noexcept {
 #if WEFT_EXCEPTIONS && defined(__GLIBCXX__)
     try {
         return self.run(self, came);
@@ -66,9 +66,9 @@ __attribute__((no_sanitize("null"))) fiber_context run_entry(context_record& sel
 
 // The first function of a fiber, and the last.
 void context_main(transfer t) noexcept {
-    auto& self = static_cast<context_record&>(*static_cast<const message*>(t.data)->target);
+    auto& self = static_cast<context_record&>(*static_cast<const delivery*>(t.data)->target);
     sanitizer_switch{}.back_in_fiber(self.sanitizer);
-    const message came = arrive(self, t);
+    const delivery came = arrive(self, t);
     fiber_context next = run_entry(self, came);
     if (!next) terminate_context("weft: the entry of a fiber_context returned an empty one: who is to go on?");
     if (!next.can_resume())
@@ -93,7 +93,7 @@ void prepare_context(context_record& record, void* lowest) noexcept {
     add_leak_root(record.memory.lowest, record.memory.size);
 }
 
-message switch_to(waiting_flow& target, message sent) noexcept {
+delivery switch_to(waiting_flow& target, delivery sent) noexcept {
     thread_state& thread = this_thread();
     waiting_flow here;
     here.owner = this_thread_number();

@@ -53,7 +53,7 @@ CODE_MISTAKES = {
         ("`control_block`", "`context_block`", "nothing is called context_block"),
         ("`fiber_record::progress`", "`fiber_record::magazine`", "nothing is called fiber_record::magazine"),
         ("`make_control_block()`", "`make_context_block()`", "nothing is called make_context_block()"),
-        ("`take_idle_fiber()`: if", "`open_cache()`: if", "has named no file with open_cache()"),
+        ("`take_cached_fiber()`: if", "`open_cache()`: if", "has named no file with open_cache()"),
         ("| 2 | `switch` |", "| 2 | `machine` |", "not that of test/layers.py"),
         ("`await` `stackful`", "`await`", "not that of test/layers.py"),
         ("| 4 | `stack` |", "| 3 | `stack` |", "not that of test/layers.py"),

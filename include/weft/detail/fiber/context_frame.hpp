@@ -41,7 +41,7 @@ struct WEFT_TAGGED waiting_flow {
 struct WEFT_TAGGED context_record;
 
 /// What comes with control.
-struct WEFT_TAGGED message {
+struct WEFT_TAGGED delivery {
     fiber_context (*call)(void* fn, fiber_context&& caller) = nullptr; // to be done on arrival, if there is a caller
     void* fn = nullptr;
     waiting_flow* caller = nullptr; // null: it has ended
@@ -51,17 +51,17 @@ struct WEFT_TAGGED message {
 
 /// A fiber_context's fiber; lies at the top of its stack.
 struct context_record : waiting_flow {
-    fiber_context (*run)(context_record&, const message&) = nullptr; // calls the entry and destroys it
+    fiber_context (*run)(context_record&, const delivery&) = nullptr; // calls the entry and destroys it
     void (*release)(context_record&) noexcept = nullptr;              // gives the stack back; on another stack
     stack_bounds memory{};
-    message last; // what its successor gets
+    delivery last; // what its successor gets
 };
 
 /// Makes `record` ready to run on the memory between `lowest` and itself.
 WEFT_API void prepare_context(context_record& record, void* lowest) noexcept;
 
 /// Leaves the running flow for `target`, and returns with what comes when another flow resumes it.
-WEFT_API message switch_to(waiting_flow& target, message sent) noexcept;
+WEFT_API delivery switch_to(waiting_flow& target, delivery sent) noexcept;
 
 WEFT_API bool may_resume(const waiting_flow& flow) noexcept;
 
@@ -78,7 +78,7 @@ concept returns_fiber_context = std::same_as<Result, fiber_context> || std::same
 
 /// What arrives in a flow as an object.
 template <class Context>
-inline Context receive(const message& came);
+inline Context receive(const delivery& came);
 
 /// A record together with its entry and with what gives the stack back, both on that stack. `Context` is fiber_context,
 /// which is complete where this is used.
@@ -109,7 +109,7 @@ private:
     }
     ~context_frame() {}
 
-    static Context run_entry(context_record& record, const message& came) {
+    static Context run_entry(context_record& record, const delivery& came) {
         const entry_guard destroys_it{static_cast<context_frame&>(record).entry_};
         Context caller = receive<Context>(came);
         return std::invoke(std::move(destroys_it.entry), std::move(caller));
