@@ -263,8 +263,8 @@ fiber_record& make_fiber([[maybe_unused]] Allocator allocator, Fn&& fn) {
 template <class Allocator, class Fn>
 fiber_record& make_fiber(Allocator allocator, Fn&&) {
     constexpr bool possible = weft::fiber_body<std::decay_t<Fn>>;
-    static_assert(possible, "weft::fiber: the body must be movable, and callable with nothing or with a weft::fiber_ref (by "
-                            "value)");
+    static_assert(possible, "weft::fiber: the body must be movable, and callable with nothing or with a "
+                            "weft::fiber_ref (by value)");
     return make_fiber(std::move(allocator), no_body{});
 }
 

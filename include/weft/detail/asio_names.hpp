@@ -1,8 +1,8 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// Included by weft/asio.hpp and weft/standalone_asio.hpp in front of their own Asio, if the other one has been included:
-// defines WEFT_ASIOS_CLASH if both have names in common outside of their namespaces. Boost 1.92 has the standalone Asio's
-// (asio_prefer_fn, asio_signal_handler), unless a macro of it puts a version there. Hence no include guard.
+// Included by weft/asio.hpp and weft/standalone_asio.hpp before their own Asio, if the other one has been included.
+// Defines WEFT_ASIOS_CLASH if both have the same names outside of their namespaces: since Boost 1.92 those of Boost.Asio
+// are the standalone one's (asio_prefer_fn, asio_signal_handler), unless the program has its version put into them.
 
 #include <asio/detail/config.hpp>
 #include <boost/asio/detail/config.hpp>
