@@ -11,7 +11,7 @@
 /// awaitable. weft::co_spawn(io, [](auto& co) {…}, token) starts such a body, as asio::spawn does; weft::use_fiber_t has
 /// as_default_on for sockets and timers, as asio::use_awaitable_t has. In a program with both Asios the first two are
 /// called by the name of their Asio: weft::boost_asio::this_executor(), weft::standalone_asio::this_executor(). Since
-/// Boost 1.92 some global names of Boost.Asio (asio_signal_handler) are the standalone Asio's: the whole of such a
+/// Boost 1.91 some global names of Boost.Asio (asio_signal_handler) are the standalone Asio's: the whole of such a
 /// program must be compiled with BOOST_ASIO_ENABLE_VERSION_NAMESPACE.
 ///
 /// Include it wherever a boost::asio::awaitable gets a stackful body that uses weft::await: it teaches weft how such a
@@ -27,7 +27,7 @@
 #    include <weft/detail/asio_names.hpp>
 #endif
 #if defined(WEFT_ASIOS_CLASH)
-#    error "weft/asio.hpp: the names of both Asios clash (asio_prefer_fn; Boost has it since 1.92): \
+#    error "weft/asio.hpp: the names of both Asios clash (asio_prefer_fn; Boost has it since 1.91): \
 compile the whole program with -DBOOST_ASIO_ENABLE_VERSION_NAMESPACE"
 #else
 

@@ -16,7 +16,7 @@
 #include <system_error>
 
 #if defined(WEFT_ASIOS_CLASH)
-#    error "weft/standalone_asio.hpp: the names of both Asios clash (asio_prefer_fn; Boost has it since 1.92): \
+#    error "weft/standalone_asio.hpp: the names of both Asios clash (asio_prefer_fn; Boost has it since 1.91): \
 compile the whole program with -DBOOST_ASIO_ENABLE_VERSION_NAMESPACE"
 #elif !defined(ASIO_HAS_CO_AWAIT)
 #    error "weft/standalone_asio.hpp: this Asio has not found the compiler's coroutines: compile as C++20, and if that does \

@@ -5,7 +5,7 @@
 
 #include <weft/asio.hpp>
 
-#if !defined(BOOST_ASIO_VERSIONED_NAME) // Boost has it since 1.92
+#if !defined(BOOST_ASIO_VERSIONED_NAME) // Boost has it since 1.91
 #    define BOOST_ASIO_VERSIONED_NAME(name) asio_##name
 #endif
 
