@@ -1,9 +1,8 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 #include <harness/peer.hpp>
+#include <peers/weft_fiber.hpp>
 #include <peers/weft_stacks.hpp>
-
-#include <weft/fiber.hpp>
 
 namespace {
 
@@ -11,16 +10,11 @@ struct fiber : bench::weft_stacks {
     static constexpr const char* name = "weft::fiber";
 
     template <class Body, class Stacks>
-    class coroutine {
+    class coroutine : public bench::weft_fiber<Body, Stacks> {
     public:
-        explicit coroutine(Stacks stacks)
-            : fiber_{std::allocator_arg, stacks, [](weft::fiber_ref self) { Body::run(self); }} {}
-        [[gnu::always_inline]] void resume() { fiber_.resume(); }
-        [[gnu::always_inline]] void prefetch() { fiber_.prefetch(); }
-        [[gnu::always_inline]] void prefetch_stack() { fiber_.prefetch_stack(); }
-
-    private:
-        weft::fiber fiber_;
+        using bench::weft_fiber<Body, Stacks>::weft_fiber;
+        [[gnu::always_inline]] void prefetch() { this->fiber_.prefetch(); }
+        [[gnu::always_inline]] void prefetch_stack() { this->fiber_.prefetch_stack(); }
     };
 };
 

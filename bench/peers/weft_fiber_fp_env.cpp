@@ -1,9 +1,9 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 #include <harness/peer.hpp>
+#include <peers/weft_fiber.hpp>
 #include <peers/weft_stacks.hpp>
 
-#include <weft/fiber.hpp>
 #include <weft/fp_env.hpp>
 
 namespace {
@@ -13,15 +13,9 @@ struct fiber_with_fp_env : bench::weft_stacks {
     static constexpr const char* name = "weft::fiber with fp_env::per_fiber";
 
     template <class Body, class Stacks>
-    class coroutine {
-    public:
+    struct coroutine : bench::weft_fiber<Body, Stacks> {
         explicit coroutine(Stacks stacks)
-            : fiber_{std::allocator_arg, stacks, weft::fiber_options{.floating_point = weft::fp_env::per_fiber},
-                     [](weft::fiber_ref self) { Body::run(self); }} {}
-        [[gnu::always_inline]] void resume() { fiber_.resume(); }
-
-    private:
-        weft::fiber fiber_;
+            : bench::weft_fiber<Body, Stacks>{stacks, weft::fiber_options{.floating_point = weft::fp_env::per_fiber}} {}
     };
 };
 

@@ -1,9 +1,10 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 #include <harness/peer.hpp>
+#include <peers/weft_fiber.hpp>
 #include <peers/weft_stacks.hpp>
 
-#include <weft/fiber.hpp>
+#include <weft/stack.hpp>
 
 #include <cstddef>
 
@@ -27,15 +28,7 @@ struct fiber_with_small_stacks {
     static void trim() { small_stacks::pool().trim(); }
 
     template <class Body, class Stacks>
-    class coroutine {
-    public:
-        explicit coroutine(Stacks stacks)
-            : fiber_{std::allocator_arg, stacks, [](weft::fiber_ref self) { Body::run(self); }} {}
-        [[gnu::always_inline]] void resume() { fiber_.resume(); }
-
-    private:
-        weft::fiber fiber_;
-    };
+    using coroutine = bench::weft_fiber<Body, Stacks>;
 };
 
 const bool registered = [] {

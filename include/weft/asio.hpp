@@ -10,7 +10,9 @@
 /// In the bodies of awaitables, from any depth too: weft::this_executor(), weft::sleep_for(5ms), and weft::await of an
 /// awaitable. weft::co_spawn(io, [](auto& co) {…}, token) starts such a body, as asio::spawn does; weft::use_fiber_t has
 /// as_default_on for sockets and timers, as asio::use_awaitable_t has. In a program with both Asios the first two are
-/// called by the name of their Asio: weft::boost_asio::this_executor(), weft::standalone_asio::this_executor().
+/// called by the name of their Asio: weft::boost_asio::this_executor(), weft::standalone_asio::this_executor(). Since
+/// Boost 1.91 some global names of Boost.Asio (asio_signal_handler) are the standalone Asio's: the whole of such a
+/// program must be compiled with BOOST_ASIO_ENABLE_VERSION_NAMESPACE.
 ///
 /// Include it wherever a boost::asio::awaitable gets a stackful body that uses weft::await: it teaches weft how such a
 /// coroutine waits for operations of others. Its context has work meanwhile, and the body goes on on the awaitable's
@@ -20,6 +22,14 @@
 /// Asio's cancellation of an awaitable reaches what its body awaits, and what that awaits: lib/doc/cancellation.md.
 
 #include <weft/detail/asio/use_fiber.hpp>
+
+#if defined(ASIO_VERSION)
+#    include <weft/detail/asio/names.hpp>
+#endif
+#if defined(WEFT_ASIOS_CLASH)
+#    error "weft/asio.hpp: the names of both Asios clash (asio_prefer_fn; Boost has it since 1.91): \
+compile the whole program with -DBOOST_ASIO_ENABLE_VERSION_NAMESPACE"
+#else
 
 #include <boost/asio.hpp>
 
@@ -46,3 +56,5 @@
 #undef WEFT_ASIO_ERROR
 #undef WEFT_ASIO_KIND
 /// \endcond
+
+#endif

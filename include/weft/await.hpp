@@ -88,7 +88,8 @@ WEFT_NO_DANGLING WEFT_ALWAYS_INLINE auto await(Operand&& operand, detail::awaite
                   "weft::await: this operand is not awaitable: it needs await_ready, await_suspend and await_resume, or an "
                   "operator co_await (one that argument-dependent lookup does not find is called by hand: "
                   "operator co_await(operand); an operation of Asio takes weft::use_fiber as its token, in place of "
-                  "asio::deferred; for a sender, include <weft/senders.hpp>)");
+                  "asio::deferred; what only the coroutine's promise knows is awaited by `co` in its body: "
+                  "co.await(asio::this_coro::executor); for a sender, include <weft/senders.hpp>)");
     using of_its_own = detail::ambient_operand<std::remove_cvref_t<Operand>>;
     if constexpr (requires(detail::driver& d) { of_its_own::await(d, std::forward<Operand>(operand)); }) {
         return of_its_own::await(detail::ambient_driver(), std::forward<Operand>(operand));

@@ -99,6 +99,22 @@ private:
 template <class Fn>
 concept fiber_body = std::move_constructible<Fn> && (std::invocable<Fn&, fiber_ref> || std::invocable<Fn&>);
 
+namespace detail {
+struct named_call {
+    void operator()();
+};
+template <class Fn>
+struct beside_call : Fn, named_call {};
+
+/// A function object, however its call operator is overloaded or templated: beside another one the name is ambiguous.
+template <class Fn>
+concept function_object = std::is_class_v<Fn> && !std::is_final_v<Fn> && !requires { &beside_call<Fn>::operator(); };
+
+/// What a constructor takes: bodies, and function objects that are none, which a sentence refuses.
+template <class Fn>
+concept meant_as_body = weft::fiber_body<Fn> || function_object<Fn>;
+} // namespace detail
+
 /// How a fiber is to be made, or the body of a generator or a coroutine (see weft/generator.hpp, weft/stackful.hpp):
 ///
 ///     weft::fiber f{weft::fiber_options{.floating_point = weft::fp_env::per_fiber, .name = "parser"}, body};
@@ -153,6 +169,7 @@ struct no_body {
 };
 
 template <class Allocator, class Fn>
+    requires weft::fiber_body<std::decay_t<Fn>>
 fiber_record& make_fiber([[maybe_unused]] Allocator allocator, Fn&& fn) {
     using body = std::decay_t<Fn>;
     constexpr bool idle = std::same_as<Allocator, default_stack_allocator> && cached_fiber_frame::fits<body>;
@@ -178,15 +195,25 @@ fiber_record& make_fiber([[maybe_unused]] Allocator allocator, Fn&& fn) {
     return *fiber;
 }
 
+/// What is no body is refused, in one sentence.
+template <class Allocator, class Fn>
+fiber_record& make_fiber(Allocator allocator, Fn&&) {
+    constexpr bool possible = weft::fiber_body<std::decay_t<Fn>>;
+    static_assert(possible, "weft::fiber: the body must be movable, and callable with nothing or with a "
+                            "weft::fiber_ref (by value)");
+    return make_fiber(std::move(allocator), no_body{});
+}
+
 /// make_fiber() on the stack that the options name.
 template <class Allocator, class Fn>
 fiber_record& make_fiber(Allocator allocator, const fiber_options& options, Fn&& fn) {
-    if (options.stack_size != 0) {
-        if constexpr (std::same_as<Allocator, default_stack_allocator>)
-            return make_fiber(stack_pool::process(options.stack_size).allocator(), std::forward<Fn>(fn));
-        else
-            throw_stack_named_twice();
-    }
+    if constexpr (weft::fiber_body<std::decay_t<Fn>>) // else it is refused below
+        if (options.stack_size != 0) {
+            if constexpr (std::same_as<Allocator, default_stack_allocator>)
+                return make_fiber(stack_pool::process(options.stack_size).allocator(), std::forward<Fn>(fn));
+            else
+                throw_stack_named_twice();
+        }
     return make_fiber(std::move(allocator), std::forward<Fn>(fn));
 }
 
@@ -201,26 +228,26 @@ public:
     /// Prepares a fiber that will run `fn` on a stack from the process-wide pool. Nothing runs yet.
     /// \throws stack_exhausted, and what copying or moving `fn` throws.
     template <class Fn>
-        requires(!std::same_as<std::remove_cvref_t<Fn>, fiber> && fiber_body<std::decay_t<Fn>>)
+        requires(!std::same_as<std::remove_cvref_t<Fn>, fiber> && detail::meant_as_body<std::decay_t<Fn>>)
     explicit fiber(Fn&& fn) : fiber(std::allocator_arg, default_stack_allocator{}, std::forward<Fn>(fn)) {}
 
     /// The same on a stack from `allocator`; a copy of it gives the stack back.
     /// \throws stack_exhausted if there is no memory for its record; what the allocator throws; std::invalid_argument
     /// if its stack is too small to hold the body.
     template <stack_allocator Allocator, class Fn>
-        requires fiber_body<std::decay_t<Fn>>
+        requires detail::meant_as_body<std::decay_t<Fn>>
     fiber(std::allocator_arg_t, Allocator allocator, Fn&& fn)
         : record_{&detail::make_fiber(std::move(allocator), std::forward<Fn>(fn))} {}
 
     /// The same two with options. \throws also std::invalid_argument if guarded_stack refuses their stack_size, or if
     /// they name one and there is an allocator.
     template <class Fn>
-        requires fiber_body<std::decay_t<Fn>>
+        requires detail::meant_as_body<std::decay_t<Fn>>
     fiber(const fiber_options& options, Fn&& fn)
         : fiber(std::allocator_arg, default_stack_allocator{}, options, std::forward<Fn>(fn)) {}
     /// Both.
     template <stack_allocator Allocator, class Fn>
-        requires fiber_body<std::decay_t<Fn>>
+        requires detail::meant_as_body<std::decay_t<Fn>>
     fiber(std::allocator_arg_t, Allocator allocator, const fiber_options& options, Fn&& fn)
         : record_{&detail::make_fiber(std::move(allocator), options, std::forward<Fn>(fn))} {
         if (options.name) fiber_ref{*record_}.set_name(options.name);

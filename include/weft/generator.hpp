@@ -90,6 +90,10 @@ template <class T>
 class WEFT_TAGGED generator : public std::ranges::view_interface<generator<T>> {
     using reference = std::conditional_t<std::is_reference_v<T>, T, T&&>;
     using passed_value = detail::passed_value<T>;
+    template <class Fn>
+    static constexpr bool is_body = std::invocable<Fn&, yielder<T>&>;
+    template <class Fn>
+    static constexpr bool meant_as_body = is_body<Fn> || detail::function_object<Fn>; // which a sentence refuses
 
 public:
     /// An input iterator; all of a generator stand at the same place.
@@ -136,23 +140,23 @@ public:
 
     /// \throws stack_exhausted, and what copying or moving `fn` throws.
     template <class Fn>
-        requires(!std::same_as<std::remove_cvref_t<Fn>, generator> && std::invocable<std::decay_t<Fn>&, yielder<T>&>)
+        requires(!std::same_as<std::remove_cvref_t<Fn>, generator> && meant_as_body<std::decay_t<Fn>>)
     explicit generator(Fn&& fn) : generator(std::allocator_arg, default_stack_allocator{}, std::forward<Fn>(fn)) {}
 
     /// The same on a stack from `allocator`.
     template <stack_allocator Allocator, class Fn>
-        requires std::invocable<std::decay_t<Fn>&, yielder<T>&>
+        requires meant_as_body<std::decay_t<Fn>>
     generator(std::allocator_arg_t, Allocator allocator, Fn&& fn)
         : fiber_{std::allocator_arg, std::move(allocator), yielding<std::decay_t<Fn>>{std::forward<Fn>(fn)}} {}
 
     /// The same two with options. With fp_env::per_fiber the consumer has its own floating point, the body another.
     template <class Fn>
-        requires std::invocable<std::decay_t<Fn>&, yielder<T>&>
+        requires meant_as_body<std::decay_t<Fn>>
     generator(const fiber_options& options, Fn&& fn)
         : generator(std::allocator_arg, default_stack_allocator{}, options, std::forward<Fn>(fn)) {}
     /// Both.
     template <stack_allocator Allocator, class Fn>
-        requires std::invocable<std::decay_t<Fn>&, yielder<T>&>
+        requires meant_as_body<std::decay_t<Fn>>
     generator(std::allocator_arg_t, Allocator allocator, const fiber_options& options, Fn&& fn)
         : fiber_{std::allocator_arg, std::move(allocator), options, yielding<std::decay_t<Fn>>{std::forward<Fn>(fn)}} {}
 
@@ -170,11 +174,13 @@ public:
 private:
     template <class Fn>
     struct yielding {
+        static_assert(is_body<Fn>, "weft::generator: the body must be callable with `auto& out`, which is a "
+                                   "weft::yielder<T>&");
         static constexpr const detail::misuse_messages* misuse = &detail::generator_misuse; // see detail::fiber_body
         Fn fn;
         void operator()(fiber_ref self) {
             yielder<T> out{detail::fiber_access::record(self)};
-            std::invoke(fn, out);
+            if constexpr (is_body<Fn>) std::invoke(fn, out);
         }
     };
 

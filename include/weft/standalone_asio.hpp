@@ -6,11 +6,19 @@
 
 #include <weft/detail/asio/use_fiber.hpp>
 
-#include <asio.hpp>
+#if defined(BOOST_ASIO_VERSION)
+#    include <weft/detail/asio/names.hpp>
+#endif
+#if !defined(WEFT_ASIOS_CLASH)
+#    include <asio.hpp>
+#endif
 
 #include <system_error>
 
-#if !defined(ASIO_HAS_CO_AWAIT)
+#if defined(WEFT_ASIOS_CLASH)
+#    error "weft/standalone_asio.hpp: the names of both Asios clash (asio_prefer_fn; Boost has it since 1.91): \
+compile the whole program with -DBOOST_ASIO_ENABLE_VERSION_NAMESPACE"
+#elif !defined(ASIO_HAS_CO_AWAIT)
 #    error "weft/standalone_asio.hpp: this Asio has not found the compiler's coroutines: compile as C++20, and if that does \
 not help (Asio 1.22 with Clang) with -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTINE, or use a newer Asio"
 #else

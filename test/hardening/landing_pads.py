@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 
-from toolchain import ASSEMBLY, INLINE_SWITCH, LIBRARY, ROOT, Toolchain, changed_header
+from toolchain import ASSEMBLY, INLINE_SWITCH, ROOT, Toolchain, changed_header
 
 # file, the line that is taken out, of what it is the landing pad, the kind of protection
 PADS = [
@@ -36,7 +36,7 @@ class Hardened:
         compile_ = self.toolchain.compile
         self.begin = compile_("test/hardening/guarded_text_begin.S")
         self.end = compile_("test/hardening/guarded_text_end.S")
-        self.library = [compile_(source) for source in LIBRARY]
+        self.library = self.toolchain.library()
         self.test = compile_("test/hardening/hardened.cpp")
         self.switch = compile_(ASSEMBLY["aarch64"])
 

@@ -42,6 +42,13 @@ class Toolchain:
              "-I", ROOT / "lib/switch", "-c", source, "-o", target])
         return target
 
+    def library(self):
+        """The objects of the library without its switch: the sources of C++ are compiled as one, in a third of the time."""
+        whole = self.folder / "whole.cpp"
+        whole.write_text("".join(f'#include "{ROOT / source}"\n' for source in LIBRARY if source.endswith(".cpp")),
+                         encoding="utf-8")
+        return [self.compile(whole), *(self.compile(source) for source in LIBRARY if source.endswith(".S"))]
+
     @staticmethod
     def standard(source):
         return ["-std=c++20"] if source.suffix == ".cpp" else []

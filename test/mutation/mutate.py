@@ -27,7 +27,7 @@ sys.path += [str(HERE.parent / "hardening"), str(HERE.parent / "unwind")]
 import mutants  # noqa: E402
 import objects  # noqa: E402
 import step  # noqa: E402
-from toolchain import ASSEMBLY, INLINE_SWITCH, LIBRARY, ROOT, BuildError, Toolchain, changed_header  # noqa: E402
+from toolchain import ASSEMBLY, INLINE_SWITCH, ROOT, BuildError, Toolchain, changed_header  # noqa: E402
 
 ARCHITECTURES = {
     "x86_64": {
@@ -61,7 +61,7 @@ class Variant:
         self.original = {"switch": self.switch, "probe": self.compile_test("probe", None)}
         self.original["target"] = self.compile_test("target", None)
         if self.hardened:
-            self.library = [build(source) for source in LIBRARY]
+            self.library = self.toolchain.library()
             self.begin = build("test/hardening/guarded_text_begin.S")
             self.end = build("test/hardening/guarded_text_end.S")
             self.original["hardened"] = self.compile_test("hardened", None)

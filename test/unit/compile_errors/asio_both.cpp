@@ -3,8 +3,9 @@
 // error: weft::sleep_until: this program has both Asios
 // error: weft::sleep_for: this program has both Asios
 // needs: standalone_asio
-// before: GNU 5, Clang 3
+// before: GNU 5, GNU14 7, Clang 3
 
+#define BOOST_ASIO_ENABLE_VERSION_NAMESPACE // as the names of Boost 1.91 and of the standalone Asio clash
 #if defined(__clang__) // as Asio 1.22 does not find its coroutines
 #    define ASIO_HAS_CO_AWAIT 1
 #    define ASIO_HAS_STD_COROUTINE 1

@@ -11,7 +11,7 @@
 // error: weft::co_spawn: the first argument is no executor
 // error: weft: the executor of this awaitable must convert to any_io_executor
 // needs: asio
-// before: GNU 11, Clang 3
+// before: GNU 11, GNU14 25, Clang 3
 
 #include <weft/asio.hpp>
 #include <weft/task.hpp>

@@ -2,7 +2,7 @@
 // error: weft::stackful: name the coroutine type: weft::stackful<R>(fn)
 // further: 2
 // needs: asio
-// before: GNU 8, Clang 1
+// before: GNU 8, GNU14 18, Clang 1
 
 #include <weft/stackful.hpp>
 

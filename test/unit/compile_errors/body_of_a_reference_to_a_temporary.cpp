@@ -1,6 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 // error: weft::task: a task of a reference cannot return a temporary
-// before: GNU 6, Clang 1
+// before: GNU 6, GNU14 14, Clang 1
 
 #include <weft/stackful.hpp>
 #include <weft/task.hpp>

@@ -5,7 +5,7 @@
 The first lines of a case say what is expected:
   // error: a part of the first error; a line for each that comes before any of the compiler's own, in any order
   // further: how many of those follow, at most, where the compiler goes on after a refusal (default 0)
-  // before: GNU 3, Clang 1: how many lines stand before the first error, at most
+  // before: GNU 3, GNU14 5, Clang 1: how many lines stand before the first error, at most (GNU14: from GCC 14 on)
 With --all HEADERS CASES instead: is each sentence by which the headers refuse something expected by a case?"""
 import pathlib
 import re
@@ -49,9 +49,16 @@ def check(case, compiler, identity, flags):
         first.remove(line)
     if len(errors) > len(expected) + further:
         fail(f'{len(errors)} errors in place of {len(expected)} and at most {further} of the compiler\'s own')
-    before = dict(re.findall(r'(\w+) (\d+)', directives(case, 'before')[0]))
-    if errors[0] > int(before[identity]):
-        fail(f'{errors[0]} lines before the first error, in place of {before[identity]}')
+    before = allowed_before(case, compiler, identity)
+    if errors[0] > before:
+        fail(f'{errors[0]} lines before the first error, in place of {before}')
+
+
+def allowed_before(case, compiler, identity):
+    own = int(subprocess.run([compiler, '-dumpversion'], stdout=subprocess.PIPE, text=True).stdout.split('.')[0])
+    recorded = re.findall(r'([A-Za-z]+)(\d*) (\d+)', directives(case, 'before')[0])
+    majors = {int(major or 0): int(lines) for name, major, lines in recorded if name == identity}
+    return majors[max(major for major in majors if major <= own)]
 
 
 def refusals(text):

@@ -3,7 +3,7 @@
 // error: weft::stackful: name the coroutine type: weft::stackful<R>(fn)
 // error: weft::stackful: name the coroutine type: weft::stackful<R>(fn)
 // error: weft::stackful: name the coroutine type: weft::stackful<R>(fn)
-// before: GNU 3, Clang 1
+// before: GNU 3, GNU14 5, Clang 1
 
 #include <weft/stackful.hpp>
 #include <weft/task.hpp>

@@ -1,6 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 // error: weft::task: a task of a reference cannot return a temporary
-// before: GNU 3, Clang 1
+// before: GNU 3, GNU14 5, Clang 1
 
 #include <weft/task.hpp>
 

@@ -1,6 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 // error: weft::task<T>: T is void, a reference, or a type whose objects can be moved
-// before: GNU 3, Clang 1
+// before: GNU 3, GNU14 5, Clang 1
 
 #include <weft/task.hpp>
 

@@ -177,7 +177,7 @@ struct spawner<Where> {
     template <class Allocator, class Fn, class Token>
     static auto spawn(Allocator allocator, Where&& where, Fn&& fn, Token&& token) {
         using namespace WEFT_ASIO::weft_detail;
-        constexpr bool callable = std::invocable<std::decay_t<Fn>&, spawned_co&>;
+        constexpr bool callable = ::weft::detail::calls_body<std::decay_t<Fn>, spawned_co>;
         static_assert(callable, "weft::co_spawn: the body must be callable with `auto& co`, which is a "
                                 "weft::coroutine_ref_for<asio::awaitable<void>>&");
         if constexpr (callable) {

@@ -235,6 +235,10 @@ template <class R, class Promise, class Start>
 concept drives_itself = std::same_as<promise_of<R, Start>, Promise> && !std::is_final_v<Promise> &&
                         !has_await_transform<Promise> && !notices<Promise, Start>;
 
+/// A body is called directly, if it can be: the compiler's notes on an error inside of it are shorter.
+template <class Fn, class... Args>
+concept calls_body = requires(Fn& fn, Args&... args) { fn(args...); } || std::invocable<Fn&, Args&...>;
+
 template <class R, class... Args, class Allocator, class Fn>
 R start_driver(Allocator&& allocator, Fn&& fn, Args... args) {
     static_assert(coroutine_type<R, Args...>, "weft::stackful<R>: R is not a coroutine type (it has no promise_type): name "
@@ -244,7 +248,7 @@ R start_driver(Allocator&& allocator, Fn&& fn, Args... args) {
         using allocator_type = std::decay_t<Allocator>;
         using body_type = std::decay_t<Fn>;
         using start = driver_start<allocator_type, body_type>;
-        constexpr bool callable = std::invocable<body_type&, coroutine_ref<promise>&, Args&...>;
+        constexpr bool callable = calls_body<body_type, coroutine_ref<promise>, Args...>;
         static_assert(callable, "weft::stackful: the body must be callable with `auto& co`, followed by the arguments given "
                                 "to stackful");
         if constexpr (!callable) {
