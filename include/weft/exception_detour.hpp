@@ -65,7 +65,7 @@ namespace weft {
 
 /// Carries what callbacks throw around the frames of a C library. One for each flow of control that is in the library;
 /// it may change threads with its body. What is kept and never rethrown is dropped with it.
-class WEFT_TAGGED exception_detour {
+class WEFT_ABI_TAG exception_detour {
 public:
     exception_detour() noexcept = default; ///< holds nothing
     exception_detour(const exception_detour&) = delete;

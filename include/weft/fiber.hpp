@@ -72,7 +72,7 @@ private:
 };
 
 /// Names a fiber without owning it; valid while the fiber exists. What a body is given to suspend itself with.
-class WEFT_TAGGED fiber_ref {
+class WEFT_ABI_TAG fiber_ref {
 public:
     /// Made by weft; see this_fiber::get().
     explicit fiber_ref(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
@@ -132,7 +132,7 @@ namespace detail {
 
 /// A body in a frame.
 template <class Frame, class Body>
-struct WEFT_TAGGED fiber_body {
+struct WEFT_ABI_TAG fiber_body {
     static Body& of(const fiber_record& record) noexcept {
         return *std::launder(static_cast<Body*>(Frame::body(record)));
     }
@@ -220,7 +220,7 @@ fiber_record& make_fiber(Allocator allocator, const fiber_options& options, Fn&&
 } // namespace detail
 
 /// Owns a stackful coroutine. Move-only.
-class WEFT_TAGGED fiber {
+class WEFT_ABI_TAG fiber {
 public:
     /// Empty: stands for no fiber.
     fiber() noexcept = default;
@@ -279,7 +279,7 @@ public:
     /// it.
     /// \pre no thread is resuming the fiber just now.
     WEFT_ALWAYS_INLINE void prefetch_stack() const noexcept {
-        __builtin_prefetch(detail::waiting_stack(record_->context), 1);
+        __builtin_prefetch(detail::waiting_stack(record_->block), 1);
     }
 
     /// Has the body ended, by return or by exception? An empty fiber is done.

@@ -43,7 +43,7 @@ WEFT_API extern const misuse_messages generator_misuse;
 
 /// Where a generator's body puts its values. Lives as long as the body.
 template <class T>
-class WEFT_TAGGED yielder {
+class WEFT_ABI_TAG yielder {
     using value = std::remove_cvref_t<T>;
     using passed_value = detail::passed_value<T>;
 
@@ -87,7 +87,7 @@ private:
 /// \pre the body is suspended by yield() alone, or together with a fiber around it. With a library that checks contexts
 /// (README: WEFT_CHECK_CONTEXTS) this_fiber::suspend() and fiber_ref::suspend() throw fiber_error there.
 template <class T>
-class WEFT_TAGGED generator : public std::ranges::view_interface<generator<T>> {
+class WEFT_ABI_TAG generator : public std::ranges::view_interface<generator<T>> {
     using reference = std::conditional_t<std::is_reference_v<T>, T, T&&>;
     using passed_value = detail::passed_value<T>;
     template <class Fn>

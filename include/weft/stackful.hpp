@@ -66,7 +66,7 @@ concept has_plain_coroutine = requires {
 
 /// How a body talks to the coroutine that drives it: its `co`. Lives as long as the body.
 template <class Promise>
-class WEFT_TAGGED coroutine_ref {
+class WEFT_ABI_TAG coroutine_ref {
     template <class Operand>
     using await_storage = detail::awaiter_storage<typename detail::await_source<Promise, Operand>::type>;
     template <class Value>

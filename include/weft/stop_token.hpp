@@ -52,7 +52,7 @@ namespace this_fiber {
 /// asio::awaitable, one that is told when Asio has cancelled the awaitable.
 /// \throws not_in_fiber if no stackful body is running; std::bad_alloc: the first call in a body that something else than
 /// a std::stop_token stops allocates.
-WEFT_TAGGED inline std::stop_token get_stop_token() {
+WEFT_ABI_TAG inline std::stop_token get_stop_token() {
     return detail::stop_token_of(detail::ambient_driver());
 }
 

@@ -29,12 +29,12 @@ extern "C" WEFT_FOR_DEBUGGERS constinit const weft::detail::debugger_layout weft
     .operations = offsetof(fiber_details, operations),
     .name = offsetof(fiber_details, name),
 #if WEFT_SWITCH_NATIVE
-    .program_counter = offsetof(fiber_record, context.program_counter),
-    .stack_pointer = offsetof(fiber_record, context.stack_pointer),
-    .fiber_base_register = offsetof(fiber_record, context.fiber_base_register),
-    .fiber_frame_pointer = offsetof(fiber_record, context.fiber_frame_pointer),
-    .resumer_base_register = offsetof(fiber_record, context.resumer_base_register),
-    .resumer_frame_pointer = offsetof(fiber_record, context.resumer_frame_pointer),
+    .program_counter = offsetof(fiber_record, block.program_counter),
+    .stack_pointer = offsetof(fiber_record, block.stack_pointer),
+    .fiber_base_register = offsetof(fiber_record, block.fiber_base_register),
+    .fiber_frame_pointer = offsetof(fiber_record, block.fiber_frame_pointer),
+    .resumer_base_register = offsetof(fiber_record, block.resumer_base_register),
+    .resumer_frame_pointer = offsetof(fiber_record, block.resumer_frame_pointer),
 #else
     .program_counter = 0,
     .stack_pointer = 0,
@@ -45,9 +45,9 @@ extern "C" WEFT_FOR_DEBUGGERS constinit const weft::detail::debugger_layout weft
 #endif
     .driver_body = offsetof(weft::detail::driver, body),
 #if WEFT_SWITCH_NATIVE
-    .tagged = offsetof(fiber_record, context.program_counter),
+    .tagged = offsetof(fiber_record, block.program_counter),
 #else
-    .tagged = offsetof(fiber_record, context.context),
+    .tagged = offsetof(fiber_record, block.context),
 #endif
     .resumable_bit = std::countr_zero(std::uintptr_t{weft::detail::resumable_tag}),
     .suspendable_bit = std::countr_zero(std::uintptr_t{weft::detail::suspendable_tag}),

@@ -15,7 +15,7 @@ std::uint64_t mix(std::uint64_t before, const void* word) noexcept {
 
 // Also of the record's address: a block that was copied over another is none of its own. No secret: it finds accidents.
 std::uint64_t checksum_of(const fiber_record& fiber) noexcept {
-    const control_block& block = fiber.context;
+    const control_block& block = fiber.block;
     written_by_assembly(&block, sizeof block);
     std::uint64_t sum = mix(0, &fiber);
 #if WEFT_SWITCH_NATIVE
@@ -47,7 +47,7 @@ void verify_checksum_of_checked(fiber_record& fiber) noexcept {
                      static_cast<const void*>(lowest), static_cast<const void*>(lowest + fiber.details->sanitizer.own.size));
         std::abort();
     }
-    wait_no_longer_for_verification(fiber);
+    end_of_verification(fiber);
 }
 
 } // namespace weft::detail

@@ -36,7 +36,7 @@ inline void verify_checksum(fiber_record& fiber) noexcept {
 
 /// The fiber, whose body has not begun and which waits plainly, is checked from now on.
 inline void begin_to_check(fiber_record& fiber) noexcept {
-    check(fiber);
+    set_checked(fiber);
     set_checksum(fiber);
 }
 

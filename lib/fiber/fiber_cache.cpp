@@ -86,7 +86,7 @@ bool begin_to_keep() noexcept {
     fiber_record* fiber;
     while ((fiber = take_kept()) && !is_current(*fiber)) discard(*fiber);
     if (!fiber) return cached_fiber_frame::create(default_stack_allocator{});
-    let_resume(fiber->context);
+    let_resume(fiber->block);
     if (fiber->progress & always_checked) begin_to_check(*fiber);
     return *fiber;
 }

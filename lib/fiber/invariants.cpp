@@ -15,22 +15,22 @@ namespace {
 // What is wrong; null: nothing.
 const char* violation(const fiber_record& fiber) noexcept {
     const fiber_details& details = *fiber.details;
-    const std::uintptr_t tags = tags_of(fiber.context);
+    const std::uintptr_t tags = tags_of(fiber.block);
     const std::uint32_t state = fiber.state, progress = fiber.progress;
     constexpr std::uint32_t of_running = unwinding | has_inner | set_aside | bound | abandoned;
     constexpr std::uint32_t reasons = but_for_fp | but_for_checksum;
 
     if (tags == all_tags) return "both tags hold";
     if (tags & resumable_tag && state != plain) return "it is resumable, and not plain";
-    if (tags & suspendable_tag && (state & suspended || !(progress & begun)))
+    if (tags & suspendable_tag && (state & waits_slow || !(progress & begun)))
         return "it is suspendable, and does not run";
-    if (state & suspended && state & (of_running | threw)) return "it waits, and its state is that of one that does not";
+    if (state & waits_slow && state & (of_running | threw)) return "it waits, and its state is that of one that does not";
     if (progress & ended && !(progress & begun)) return "its body has ended, and not begun";
     if (progress & ended && (tags != no_tag || state & ~std::uint32_t{threw}))
         return "its body has ended, and it can be continued";
     if (progress & ended && details.owner) return "its body has ended, and it has an owner";
     if (state & threw && !(progress & failed)) return "it has thrown, and not failed";
-    if (state & reasons && !(state & suspended)) return "there is a reason why it waits so, and it does not";
+    if (state & reasons && !(state & waits_slow)) return "there is a reason why it waits so, and it does not";
     if ((state & reasons) == reasons) return "there are two only reasons why it waits so";
     if (state & but_for_fp && !(progress & own_fp)) return "it waits for control words that it does not have";
     if (state & but_for_checksum && !(state & checked)) return "it waits for a checksum that it does not have";
@@ -52,7 +52,7 @@ void check_state_of(const fiber_record& fiber) noexcept {
                  "weft: the fiber \"%s\" is in no state of a fiber (%s; state %u, progress %u, tags %u): look for writes "
                  "beyond the end of an array, or for a fiber that two threads use at the same time\n",
                  fiber.details->name ? fiber.details->name : "", wrong, unsigned{fiber.state}, unsigned{fiber.progress},
-                 tags_of(fiber.context) & resumable_tag ? 1U : tags_of(fiber.context) & suspendable_tag ? 2U : 0U);
+                 tags_of(fiber.block) & resumable_tag ? 1U : tags_of(fiber.block) & suspendable_tag ? 2U : 0U);
     std::abort();
 }
 

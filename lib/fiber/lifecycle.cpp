@@ -31,7 +31,7 @@ namespace {
 constinit const fiber_record no_fiber = [] {
     fiber_record fiber{};
     if constexpr (told_by_zero & resumable_tag) // else 0 is not resumable
-        fiber.context.*tagged = with_no_tag + (tag_bits(no_tag) & 15);
+        fiber.block.*tagged = with_no_tag + (tag_bits(no_tag) & 15);
     never_begin(fiber);
     return fiber;
 }();
@@ -107,9 +107,9 @@ __attribute__((no_sanitize("null"))) void fiber_main(void* argument) noexcept {
     fiber.details = &details;
     details.sanitizer.create(memory.lowest, size);
     add_leak_root(memory.lowest, memory.size);
-    make_control_block(fiber.context, &details, size, &fiber_main, &fiber);
+    make_control_block(fiber.block, &details, size, &fiber_main, &fiber);
     if constexpr (checks_contexts) {
-        always_check(fiber);
+        set_always_checked(fiber);
         begin_to_check(fiber);
     }
     return fiber;
@@ -164,7 +164,7 @@ void destroy_slow(fiber_record& fiber) noexcept {
         end_early(fiber);
     }
     fiber.details->failure = nullptr; // an exception's destructor may do anything, switch to another thread, too
-    if (!(fiber.progress & own_stack)) return cache_fiber(fiber);
+    if (!(fiber.progress & last_body)) return cache_fiber(fiber);
     const stack_bounds memory = fiber.details->operations->memory(fiber);
     remove_leak_root(memory.lowest, memory.size);
     fiber.details->sanitizer.destroy();

@@ -200,7 +200,7 @@ namespace {
 void throw_if_unwinding([[maybe_unused]] fiber_record& fiber) {
 #if WEFT_EXCEPTIONS
     if (!(fiber.state & unwinding)) return;
-    suspend_never(fiber); // it may swallow this, and come again
+    suspend_by_slow_path(fiber); // it may swallow this, and come again
     throw forced_unwind{fiber};
 #endif
 }

@@ -74,7 +74,7 @@ void torn(const half& maker, const half& user) {
     std::string did;
     weft::fiber f = maker.make_fiber(user, plain, did);
     user.resume(f);
-    reinterpret_cast<unsigned char*>(&weft::detail::fiber_access::record(f).context)[25] ^= 1; // of its stack pointer
+    reinterpret_cast<unsigned char*>(&weft::detail::fiber_access::record(f).block)[25] ^= 1; // of its stack pointer
     user.resume(f);
 }
 

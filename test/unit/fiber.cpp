@@ -350,7 +350,7 @@ BOOST_AUTO_TEST_CASE(fetching_ahead_changes_nothing) {
     while (!f.done()) {
         f.prefetch();
         f.prefetch_stack();
-        BOOST_TEST(weft_test::lies_on(stacks.last(), weft::detail::waiting_stack(weft::detail::fiber_access::record(f).context)));
+        BOOST_TEST(weft_test::lies_on(stacks.last(), weft::detail::waiting_stack(weft::detail::fiber_access::record(f).block)));
         f.resume();
     }
     f.prefetch();
@@ -1979,7 +1979,7 @@ constexpr std::size_t words_of_resumer[] = {0};
 
 // One bit of one word changes.
 void overwrite(weft::detail::fiber_record& fiber, std::size_t word) {
-    auto* const bytes = reinterpret_cast<unsigned char*>(&fiber.context) + word * sizeof(void*);
+    auto* const bytes = reinterpret_cast<unsigned char*>(&fiber.block) + word * sizeof(void*);
     bytes[1] ^= 1;
 }
 
@@ -2066,8 +2066,8 @@ BOOST_AUTO_TEST_CASE(a_state_that_is_none_of_a_fiber) {
         {"its body has ended, and it can", [](record& r) { r.progress |= detail::ended; }},
         {"there are two only reasons", [](record& r) { r.state |= detail::but_for_fp | detail::but_for_checksum; }},
         {"control words that it does not have",
-         [](record& r) { r.state = detail::suspended | detail::but_for_fp | detail::checked; }},
-        {"a checksum that it does not have", [](record& r) { r.state = detail::suspended | detail::but_for_checksum; }},
+         [](record& r) { r.state = detail::waits_slow | detail::but_for_fp | detail::checked; }},
+        {"a checksum that it does not have", [](record& r) { r.state = detail::waits_slow | detail::but_for_checksum; }},
         {"its inner fiber has another", [](record& r) { r.details->inner = &r; }},
         {"is not named", [](record& r) { r.progress &= ~std::uint32_t{detail::named}; }},
     };

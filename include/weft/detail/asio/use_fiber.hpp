@@ -40,7 +40,7 @@ namespace weft {
 /// the operation's context has been destroyed. (Cancel the operation and let the coroutine end. An asio::awaitable is owned
 /// by what it waits for, so this cannot happen to it.)
 /// \throws not_in_fiber if no stackful body is running.
-struct WEFT_TAGGED use_fiber_t {
+struct WEFT_ABI_TAG use_fiber_t {
     /// An executor for I/O objects whose operations take this token when none is given.
     template <class InnerExecutor>
     struct executor_with_default : InnerExecutor {

@@ -145,10 +145,10 @@ asm(".ifndef __morestack\n\t"
 // The settings are part of the name of whatever is declared so, of functions that a program declares with such a type,
 // too. A mixture does not link: "undefined reference to weft::detail::resume_slow[abi:<settings>]". So the settings
 // say what is to be done, where a program has a sanitizer and weft has not.
-#define WEFT_TAGGED __attribute__((abi_tag(WEFT_SETTINGS)))
+#define WEFT_ABI_TAG __attribute__((abi_tag(WEFT_SETTINGS)))
 // What the library exports. WEFT_EXPORT is for what no setting changes and for extern "C", which has no such names.
 #define WEFT_EXPORT __attribute__((visibility("default")))
-#define WEFT_API WEFT_EXPORT WEFT_TAGGED
+#define WEFT_API WEFT_EXPORT WEFT_ABI_TAG
 // The extern "C" functions of the bare switch depend on one of the settings: then they have other names, as they have in
 // lib/switch/asm.h.
 #if WEFT_SHADOW_CALL_STACK

@@ -32,7 +32,7 @@ struct stack_bounds {
 /// `size` bytes from `lowest` become a stack. Frames that were left there and never returned (of an abandoned context,
 /// or of one that was unmapped since) have poisoned AddressSanitizer's shadow of them, and HWAddressSanitizer still
 /// tags them. To Valgrind what lies below a stack pointer that has been belongs to no one.
-WEFT_TAGGED inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] std::size_t size) noexcept {
+WEFT_ABI_TAG inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] std::size_t size) noexcept {
 #if WEFT_ASAN
     ASAN_UNPOISON_MEMORY_REGION(lowest, size);
 #endif
@@ -49,7 +49,7 @@ WEFT_TAGGED inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe
 }
 
 /// What assembly has written MemorySanitizer takes for uninitialized.
-WEFT_TAGGED inline void written_by_assembly([[maybe_unused]] const void* first, [[maybe_unused]] std::size_t size) noexcept {
+WEFT_ABI_TAG inline void written_by_assembly([[maybe_unused]] const void* first, [[maybe_unused]] std::size_t size) noexcept {
 #if WEFT_MSAN
     __msan_unpoison(first, size);
 #endif

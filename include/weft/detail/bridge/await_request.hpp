@@ -39,7 +39,7 @@ struct await_request {
 
 /// The exception that has left what starts an operation or a coroutine, in its handler. Its caller can let nothing
 /// through: what cannot be held ends the program, with a sentence.
-WEFT_TAGGED inline std::exception_ptr held_exception() noexcept {
+WEFT_ABI_TAG inline std::exception_ptr held_exception() noexcept {
     std::exception_ptr e = exception_in_hand();
     if (!e)
         fatal("weft: what is no C++ exception, or the end of a thread (pthread_exit, pthread_cancel), left what starts an "

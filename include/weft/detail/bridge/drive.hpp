@@ -21,14 +21,14 @@
 
 namespace weft {
 template <class Promise>
-class WEFT_TAGGED coroutine_ref;
+class WEFT_ABI_TAG coroutine_ref;
 template <class R, class Promise>
 struct ambient_adapter;
 } // namespace weft
 
 namespace weft::detail {
 
-/// In place of an allocator: one, with how the body's fiber is to be made.
+/// Passed in place of an allocator: an allocator, and the options of the body's fiber.
 template <class Allocator>
 struct allocator_with_options {
     Allocator allocator;
@@ -46,10 +46,10 @@ fiber make_body(const allocator_with_options<Allocator>& with, Fn&& fn) {
 
 /// The first parameter of every driver.
 template <class Allocator, class Fn>
-struct WEFT_TAGGED driver_start {
+struct WEFT_ABI_TAG driver_start {
     Allocator allocator;
     Fn body;
-    beginning_failure* failure = nullptr; // of a driver with a promise of its own
+    beginning_failure* failure = nullptr; // null if the driver is an R itself, see drives_itself
 };
 
 /// Where a body leaves its result for the driver.
@@ -81,8 +81,8 @@ struct body_result<void> {
     }
 };
 
-/// A promise whose return_value takes anything may make R's value of it only inside, where the compiler's errors speak
-/// of that library's insides, as of Asio's. What R's value is can be told if R is awaited without an operator co_await.
+/// A return_value that accepts anything converts it to R's value in its body, where a compiler's error points into that
+/// library (Asio's does so). This tests the conversion beforehand, where R's value can be told: R has no operator co_await.
 template <class R, class Promise, class Result>
 concept fails_inside_return_value =
     requires(Promise& p, no_awaiter any) { p.return_value(std::move(any)); } &&
@@ -95,7 +95,8 @@ template <class R, class Promise, class Result>
 concept returns = requires(Promise& p, Result&& result) { p.return_value(std::forward<Result>(result)); } &&
                   !fails_inside_return_value<R, Promise, Result>;
 
-/// The adapter has an operand of its own for an ambient await, which is made with what knows the cancellation, or without.
+/// The adapter makes an operand of its own for an ambient await: from the request and the coroutine's stop object, or
+/// from the request alone.
 template <class Adapter, class Stop>
 concept waits_with_stop = requires(await_request& request, Stop& stop) { Adapter::wait(request, stop); };
 template <class Adapter, class Stop>
@@ -103,7 +104,7 @@ concept waits_itself = waits_with_stop<Adapter, Stop> || requires(await_request&
 
 [[noreturn]] WEFT_API void throw_nothing_awaited();
 
-/// What the adapter of R's library offers below the bodies of R's coroutines.
+/// What the adapter of R's library offers to code that the bodies of R's coroutines call.
 template <class Adapter, class Promise>
 struct services_of {
     explicit services_of(Promise&) noexcept {}
@@ -129,7 +130,8 @@ private:
 #endif
 
 /// The coroutine: resumes its body, awaits what the body wants awaited, and so on to the body's end. `Return` is R, or
-/// driver_made<Promise, Args...> where R's promise has to be in one of the driver's own.
+/// driver_made<Promise, Args...>, whose promise contains R's (see drives_itself).
+/// `self` comes before `body`: so the fiber is unwound first when the frame is destroyed, and its owner stays valid.
 template <class R, class Promise, class Return, class Allocator, class Fn, class... Args>
 Return drive(driver_start<Allocator, Fn> start, Args... args) {
     using co_type = coroutine_ref<Promise>;
@@ -170,7 +172,7 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
             body.resume();
         }
         if (body.done()) break;
-        if (!self.request) throw_nothing_awaited();
+        if (!self.request) throw_nothing_awaited(); // the body has suspended the fiber by itself
         await_request& request = *self.request;
         if constexpr (adapter::available && waits_itself<adapter, stop_type>) {
             if (request.kind != from_co) {
@@ -201,13 +203,14 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
 
     if constexpr (can_be_stopped<Promise>) {
         if (stopped) {
-            fiber{}.swap(body);
+            fiber{}.swap(body); // destroys the fiber before its coroutine ends
             stop.end();
             stopped_end<Promise> end{promise};
             co_await end;
         }
     }
     if constexpr (std::is_void_v<result_type>) {
+        // The condition once more, so that the compiler says nothing but the sentence.
         static_assert(returns_void<Promise>, "weft::stackful: the body returns nothing, but this coroutine type returns a "
                                              "value: return it from the body");
         if constexpr (returns_void<Promise>) co_return;
@@ -229,8 +232,8 @@ using promise_of = typename std::coroutine_traits<R, Args...>::promise_type;
 template <class R, class... Args>
 concept coroutine_type = requires { typename promise_of<R, Args...>; };
 
-/// The driver may be an R itself: with its parameter in place of none, R has the same promise, made in the same way, and
-/// awaits what the driver awaits.
+/// The driver may be an R itself: R declared with the driver's parameter has the promise that it has without one, made in
+/// the same way, and that promise awaits what the driver awaits.
 template <class R, class Promise, class Start>
 concept drives_itself = std::same_as<promise_of<R, Start>, Promise> && !std::is_final_v<Promise> &&
                         !has_await_transform<Promise> && !notices<Promise, Start>;

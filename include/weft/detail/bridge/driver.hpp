@@ -38,7 +38,7 @@ struct driver_services {
 };
 
 /// A coroutine with a stackful body, as the body sees it.
-struct WEFT_TAGGED driver {
+struct WEFT_ABI_TAG driver {
     fiber_record* body = nullptr;
     await_request* request = nullptr; // set by the body while it is suspended in an await
     bool takes_foreign = false;       // weft::await may suspend it

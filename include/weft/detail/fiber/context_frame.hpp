@@ -21,7 +21,7 @@
 #include <utility>
 
 namespace weft {
-class WEFT_TAGGED fiber_context;
+class WEFT_ABI_TAG fiber_context;
 } // namespace weft
 
 namespace weft::detail {
@@ -29,7 +29,7 @@ namespace weft::detail {
 struct context_access;
 
 /// A flow of control that does not run: what a fiber_context stands for. Lies on its own stack.
-struct WEFT_TAGGED waiting_flow {
+struct WEFT_ABI_TAG waiting_flow {
     context registers = nullptr;
     std::uint64_t owner = 0;              // the number of its thread; 0 before its first resume
     exception_state exceptions;
@@ -38,10 +38,10 @@ struct WEFT_TAGGED waiting_flow {
     sanitizer_fiber sanitizer{};
 };
 
-struct WEFT_TAGGED context_record;
+struct WEFT_ABI_TAG context_record;
 
 /// What comes with control.
-struct WEFT_TAGGED delivery {
+struct WEFT_ABI_TAG delivery {
     fiber_context (*call)(void* fn, fiber_context&& caller) = nullptr; // to be done on arrival, if there is a caller
     void* fn = nullptr;
     waiting_flow* caller = nullptr; // null: it has ended
@@ -83,7 +83,7 @@ inline Context receive(const delivery& came);
 /// A record together with its entry and with what gives the stack back, both on that stack. `Context` is fiber_context,
 /// which is complete where this is used.
 template <class Context, class Entry, class GiveBack>
-class WEFT_TAGGED context_frame final : public context_record {
+class WEFT_ABI_TAG context_frame final : public context_record {
 public:
     template <class F, class G>
     static waiting_flow& create(std::span<std::byte> memory, F&& entry, G&& give_back) {

@@ -15,7 +15,7 @@
 
 namespace weft::detail {
 
-struct WEFT_TAGGED fiber_record; // tagged where it is first declared
+struct WEFT_ABI_TAG fiber_record; // tagged where it is first declared
 
 /// Where fiber_record has a pointer that is never null.
 inline constexpr std::size_t never_zero_in_record = sizeof(control_block);

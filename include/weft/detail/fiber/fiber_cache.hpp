@@ -24,7 +24,7 @@ WEFT_API void destroy_slow(fiber_record& fiber) noexcept;
 /// another default size has learnt of the limit, too.
 inline bool has_cached_fiber(const thread_state& thread) noexcept { return thread.cached > thread.cache_limit; }
 
-/// A fiber without a body that lies in an cached_fiber_frame: one that the thread has kept, or a new one.
+/// A fiber without a body that lies in a cached_fiber_frame: one that the thread has kept, or a new one.
 /// \throws stack_exhausted
 inline fiber_record& take_cached_fiber() {
     thread_state& thread = this_thread();
@@ -32,7 +32,7 @@ inline fiber_record& take_cached_fiber() {
         return take_another_cached_fiber();
     auto& fiber = *reinterpret_cast<fiber_record*>(thread.cached);
     thread.cached = room_for_one;
-    let_resume(fiber.context);
+    let_resume(fiber.block);
     return fiber;
 }
 

@@ -19,7 +19,7 @@ namespace weft::detail {
 /// What lies at the top of a fiber's stack: its details, room for its body, and the allocator and the memory of the
 /// stack.
 template <class Allocator, std::size_t BodySize, std::size_t BodyAlignment>
-class WEFT_TAGGED fiber_frame final : public fiber_details {
+class WEFT_ABI_TAG fiber_frame final : public fiber_details {
 public:
     using stack_type = decltype(std::declval<Allocator&>().allocate());
 

@@ -42,7 +42,7 @@ struct fiber_details;
 /// fibers take few pages and few lines of the caches: a cold stack's page is fetched by the body that uses it, and by
 /// no other code.
 struct alignas(64) fiber_record {
-    control_block context; // the fiber's while it is suspended, its resumer's while it runs
+    control_block block;   // the fiber's while it is suspended, its resumer's while it runs
     fiber_details* details = nullptr; // of a fiber never null
     std::uint32_t state = 0;    // of fiber_state
     std::uint32_t progress = 0; // of fiber_progress
@@ -50,7 +50,7 @@ struct alignas(64) fiber_record {
 
 /// The rest of a fiber; lies at the top of its stack.
 struct alignas(64) fiber_details {
-    WEFT_TAGGED fiber_details() noexcept {} // settings decide on what is in it
+    WEFT_ABI_TAG fiber_details() noexcept {} // settings decide on what is in it
 
     const fiber_operations* operations = nullptr; // of its body, or of the last that it had
     fiber_record* inner = nullptr; // the fiber this one has resumed and that has not come back, if any

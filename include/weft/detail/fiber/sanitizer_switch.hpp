@@ -23,7 +23,7 @@
 namespace weft::detail {
 
 /// What the sanitizers know of one fiber. Not initialized as a whole: the stores would be a tenth of making a fiber.
-struct WEFT_TAGGED sanitizer_fiber {
+struct WEFT_ABI_TAG sanitizer_fiber {
     stack_bounds own;     // its stack; set by create()
     stack_bounds resumer; // the stack it will be suspended to; set by every resume
     void* thread_sanitizer;
@@ -53,7 +53,7 @@ struct WEFT_TAGGED sanitizer_fiber {
 };
 
 /// Is anybody told of a switch before it happens? Then it must be certain that it will.
-inline constexpr bool switches_are_told = WEFT_ASAN || WEFT_TSAN;
+inline constexpr bool annotates_switches = WEFT_ASAN || WEFT_TSAN;
 
 /// The annotations of one switch, which lie on the stack that it leaves until control comes back.
 ///

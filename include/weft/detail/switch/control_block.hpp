@@ -12,7 +12,7 @@ namespace weft::detail {
 /// exchanges the running flow with the one in the block: the block of a suspended fiber holds the fiber, the block of a
 /// running one holds its resumer. Each flow has its own place for the two registers which then need no exchange but a
 /// store and a load.
-struct WEFT_TAGGED control_block {
+struct WEFT_ABI_TAG control_block {
 #if WEFT_SWITCH_NATIVE
     void* resumer_base_register;
     void* resumer_frame_pointer; // together with the next: a frame record, for unwinders that walk along them

@@ -9,18 +9,18 @@
 #include <cstdint>
 
 // The inline switch on AArch64. It is not a call: to the compiler it is one statement that may change every register
-// and all memory, so the compiler itself spills what is live here, and nothing else. By hand go only sp, pc, and the
-// two registers that cannot be declared clobbered: x29 (GCC refuses it) and x19 (Clang's base pointer where the stack
+// but those of the contract below, and all memory, so the compiler itself spills what is live here, and nothing else. By hand
+// go only sp, pc, and the two registers that cannot be declared clobbered: x29 (GCC refuses it) and x19 (Clang's base pointer where the stack
 // is realigned). Nothing is pushed: a red zone below sp stays whole. It leaves by `br` and never by `ret`, so the
 // processor's stack of predicted returns stays as it was.
 //
-// Its operations, in the order of every machine's header (lib/switch/<architecture>.S has those of the bare switch):
+// Its operations, in the order of every machine's header (lib/switch/<architecture>.S has the out-of-line switch):
 //   waiting_in(block)                        AArch64 only: what waits there, loaded before the decision to switch
 //   switch_to_fiber(block), (block, flow)    resumer to fiber; returns the passed value. The second: AArch64 only
 //   switch_to_resumer(block), (block, word)  fiber to resumer, with nothing or a word passed
-//   switch_to_resumer_not_resumable(block)   the same of a fiber that is not resumable until it is released
+//   switch_to_resumer_not_resumable(block)   the same, and the fiber is not resumable until let_resume()
 //   try_switch_to_resumer(block)             AArch64 only: the same if it is suspendable, in one statement
-//   switch_tests_tag                         are there those that only AArch64 has? See inline_switch.hpp
+//   switch_tests_tag                         true if the operations of AArch64 only exist, see inline_switch.hpp
 //
 // x18 is the platform register. On plain Linux compilers use it as scratch, so it is clobbered there; on Apple, Android
 // and Windows it must not even be named. Where it points into a shadow call stack (the processor knows nothing of that,
@@ -33,7 +33,7 @@
 //
 // Call frame information: until the rule below, an unwinder sees the function that leaves; from there on it sees a frame
 // whose caller is the arriving context. The brk before label 1 never run; they keep the bytes before the label, which
-// unwinders look up for a suspended frame, out of that rule. Under PAC a function that changes x30, as this one, has
+// unwinders look up for a suspended frame, out of that rule. Under PAC a function that changes x30, as this one does, has
 // told the unwinder already that its return address is signed, so the rule names the signed pc, checked with CFA = sp.
 
 #if WEFT_BTI
@@ -91,9 +91,9 @@
 #    define WEFT_CLOBBER_X18
 #endif
 
-// SVE's predicates are lost in every function, as any may have SVE by `target` in a file without; both compilers take
-// the names. (v0 to v31 stand for z0 to z31.) So is the first-fault register, which Clang does not name: it keeps
-// nothing there beyond what intrinsics write and read, in the order of the program.
+// SVE's predicates are clobbered in every function, as `target` can enable SVE for one function of a file compiled without
+// it; both compilers take the names. (v0 to v31 stand for z0 to z31.) So is the first-fault register. Clang has no name for
+// that one, but keeps no value of its own there: only intrinsics write and read it, in the order of the program.
 #if defined(__clang__)
 #    define WEFT_CLOBBER_FFR
 #else
@@ -107,15 +107,15 @@
 //   x1                       the value to pass, if there is one    the value that the other side passes, or anything
 //   WEFT_THEIR_PC, x9        the arriving pc and sp, if loaded     anything
 //   sp, x19, x29             ours                                  ours: sp and the two registers are in the block
-//   x18                      the platform's                        lost on plain Linux; elsewhere as it is there, or ours
-//                                                                  with a shadow call stack
+//   x18                      the platform's                        clobbered on plain Linux; ours with a shadow call stack;
+//                                                                  else it is not touched
 //   FPCR, FPSR, TPIDR_EL0    the thread's                          those of the thread that control comes back on
 //   every other register     anything                              anything: the statement declares it clobbered
 
 // Exchanges the running flow of control, whose x19 and x29 belong at `leaving` in the block at x0, with the one in the
-// block, whose own lie at `arriving`. Where it will go on tells what it is, see tag_bit. ASKS looks at the
-// arriving pc, WEFT_THEIR_PC, before anything has changed; OTHERWISE is where it may branch to. TAGS adds tag bits to
-// ours, which is in x12.
+// block, whose own lie at `arriving`. The alignment of the label where the leaving flow will go on tells whether it is a
+// fiber or a resumer, see tag_bit. ASKS looks at the arriving pc, WEFT_THEIR_PC, before anything has changed; OTHERWISE is
+// code behind the `br` that it may branch to. TAGS changes the tag bits of our pc, which is in x12.
 #define WEFT_EXCHANGE(ASKS, OTHERWISE, TAGS)                                                                           \
     "ldp  " WEFT_THEIR_PC ", x9, [x0, %c[pc_sp]]\n\t" /* the arriving pc and sp */                                     \
     ASKS                                                                                                               \
@@ -170,14 +170,14 @@ WEFT_ALWAYS_INLINE suspended_flow waiting_in(const control_block& block) noexcep
     return flow;
 }
 
-/// Leaves the running flow of control, the resumer, in `block` and continues `fiber`, which is what waits there. Returns
+/// Leaves the running flow of control, the resumer, in `block` and continues `flow`, which is what waits there. Returns
 /// when the other side switches back through the same block, possibly on another thread: no thread-local address may be kept
 /// across it. As it is always the same block, x0 arrives as it left: a compiler that keeps the block's address there
 /// need not fetch it from a stack. Costs 8 instructions with waiting_in(), 2 of them loads and 2 stores (14 with PAC);
 /// FPCR and FPSR stay the thread's. Returns the value that the other side passed, in x1; anything if it passed none.
-WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block, suspended_flow fiber) noexcept {
-    register void* pc asm(WEFT_THEIR_PC) = fiber.program_counter;
-    register void* sp asm("x9") = fiber.stack_pointer;
+WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block, suspended_flow flow) noexcept {
+    register void* pc asm(WEFT_THEIR_PC) = flow.program_counter;
+    register void* sp asm("x9") = flow.stack_pointer;
     register control_block* const b asm("x0") = &block;
     register void* passed_value asm("x1");
     asm volatile(WEFT_EXCHANGE_LOADED("", "")
@@ -186,7 +186,7 @@ WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block, suspended_flow fi
                  : WEFT_SWITCH_LOADED_CLOBBERS);
     return passed_value;
 }
-/// The same.
+/// The same with waiting_in(block).
 WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) noexcept {
     return switch_to_fiber(block, waiting_in(block));
 }
@@ -210,12 +210,12 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* value) noe
                  : WEFT_SWITCH_CLOBBERS);
 }
 
-/// The first of these of a fiber that is to be continued only after its resumer has taken the tag bit away: it is not
-/// resumable.
+/// switch_to_resumer(block) of a fiber whose body has ended: no tag holds of the block, so the fiber is not resumable until
+/// it is given another body (let_resume()).
 WEFT_ALWAYS_INLINE void switch_to_resumer_not_resumable(control_block& block) noexcept {
     register control_block* const b asm("x0") = &block;
     asm volatile(WEFT_EXCHANGE("", "",
-                               "orr  x12, x12, %[resumable_tag]\n\t") /* ours, signed or not: not resumable */
+                               "orr  x12, x12, %[resumable_tag]\n\t") /* not resumable: a set bit means no (told_by_zero) */
                  :
                  : WEFT_SWITCH_OPERANDS(b, fiber_base_register, resumer_base_register, tag_of_fiber),
                    [resumable_tag] "i"(resumable_tag)

@@ -8,13 +8,13 @@
 
 // The switch of a control block on Boost.Context's fcontext.
 //
-// Its operations, in the order of every machine's header (lib/switch/<architecture>.S has those of the bare switch):
+// Its operations, in the order of every machine's header (lib/switch/<architecture>.S has the out-of-line switch):
 //   waiting_in(block)                        AArch64 only: what waits there, loaded before the decision to switch
 //   switch_to_fiber(block), (block, flow)    resumer to fiber; returns the passed value. The second: AArch64 only
 //   switch_to_resumer(block), (block, word)  fiber to resumer, with nothing or a word passed
-//   switch_to_resumer_not_resumable(block)   the same of a fiber that is not resumable until it is released
+//   switch_to_resumer_not_resumable(block)   the same, and the fiber is not resumable until let_resume()
 //   try_switch_to_resumer(block)             AArch64 only: the same if it is suspendable, in one statement
-//   switch_tests_tag                         are there those that only AArch64 has? See inline_switch.hpp
+//   switch_tests_tag                         true if the operations of AArch64 only exist, see inline_switch.hpp
 
 namespace weft::detail {
 

@@ -15,13 +15,13 @@
 // Nothing is pushed: a red zone below rsp stays whole. It leaves by an indirect branch and never by `ret`, so the
 // processor's stack of predicted returns stays as it was.
 //
-// Its operations, in the order of every machine's header (lib/switch/<architecture>.S has those of the bare switch):
+// Its operations, in the order of every machine's header (lib/switch/<architecture>.S has the out-of-line switch):
 //   waiting_in(block)                        AArch64 only: what waits there, loaded before the decision to switch
 //   switch_to_fiber(block), (block, flow)    resumer to fiber; returns the passed value. The second: AArch64 only
 //   switch_to_resumer(block), (block, word)  fiber to resumer, with nothing or a word passed
-//   switch_to_resumer_not_resumable(block)   the same of a fiber that is not resumable until it is released
+//   switch_to_resumer_not_resumable(block)   the same, and the fiber is not resumable until let_resume()
 //   try_switch_to_resumer(block)             AArch64 only: the same if it is suspendable, in one statement
-//   switch_tests_tag                         are there those that only AArch64 has? See inline_switch.hpp
+//   switch_tests_tag                         true if the operations of AArch64 only exist, see inline_switch.hpp
 //
 // Call frame information: until the rule below, an unwinder sees the function that leaves; from there on it sees a frame
 // whose caller is the arriving context. `ud2` never runs; it keeps the byte before label 1, which unwinders look up for
@@ -84,8 +84,8 @@
 #        define WEFT_UNREAD
 namespace weft::detail {
 /// What the outputs name; never read.
-WEFT_TAGGED __attribute__((visibility("hidden"))) inline short unread_mask;
-WEFT_TAGGED __attribute__((visibility("hidden"))) inline float unread_vector;
+WEFT_ABI_TAG __attribute__((visibility("hidden"))) inline short unread_mask;
+WEFT_ABI_TAG __attribute__((visibility("hidden"))) inline float unread_vector;
 } // namespace weft::detail
 #    endif
 #    define WEFT_SWITCH_VARIABLES                                                                                      \
@@ -207,8 +207,8 @@ WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* value) noe
                  : WEFT_SWITCH_CLOBBERS WEFT_CLOBBER_FIBER_BASE);
 }
 
-/// The first of these of a fiber that is to be continued only after its resumer has taken the tag bit away: it is not
-/// resumable.
+/// switch_to_resumer(block) of a fiber whose body has ended: no tag holds of the block, so the fiber is not resumable until
+/// it is given another body (let_resume()).
 WEFT_ALWAYS_INLINE void switch_to_resumer_not_resumable(control_block& block) noexcept {
     WEFT_SWITCH_VARIABLES
     asm volatile(WEFT_EXCHANGE("notq  %%rax\n\t"

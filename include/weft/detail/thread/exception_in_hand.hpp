@@ -19,7 +19,7 @@ namespace weft::detail {
 
 /// As std::current_exception, which is null for what is no C++ exception, and whose result MemorySanitizer takes for
 /// uninitialized where the C++ runtime, as usual, is not instrumented.
-WEFT_TAGGED inline std::exception_ptr exception_in_hand() noexcept {
+WEFT_ABI_TAG inline std::exception_ptr exception_in_hand() noexcept {
     std::exception_ptr e = std::current_exception();
 #if WEFT_MSAN
     __msan_unpoison(&e, sizeof e);
