@@ -19,11 +19,11 @@
 ///     weft::set_default_stack_size(64 * 1024);                                  // the size of a, from now on
 ///
 /// How large? Memory is used page by page as a stack grows, so a generous size costs address space and page tables
-/// only. The default, half a MiB, carries what C libraries use within their own limits. Bytes on x86-64, GCC 12, glibc
-/// 2.36, by test/example/stack_need, which measures the libraries of your system:
+/// only. The default, half a MiB or some more, carries what C libraries use within their own limits. Bytes on x86-64, GCC
+/// 12, glibc 2.36, by test/example/stack_need, which measures the libraries of your system:
 ///
 ///     what a body does                                                     bytes
-///     SQLite: a sum of 990 terms                                         401,408
+///     SQLite: a sum of 990 terms             401,408 (on AArch64 512,000)
 ///     SQLite: 200 compound selects                                       106,496
 ///     Lua: string.gsub, nested up to Lua's limit                         421,888
 ///     Lua: pcall, nested up to Lua's limit                               155,648
@@ -37,8 +37,8 @@
 /// Smaller sizes are for programs that hold a hundred thousand stacks and more, or whose address space counts: under
 /// ulimit -v, where all memory is locked (mlockall, which takes memory for whole stacks), and where the system promises
 /// no more memory than it has (vm.overcommit_memory=2, which counts whole stacks). A fiber that runs over its end hits
-/// the guard page and dies by a fault; it never writes into another one's memory. weft/stack_overflow.hpp reports it,
-/// and measures what a body needs.
+/// the guard below and dies by a fault; it never writes into another one's memory. weft/stack_overflow.hpp reports it,
+/// and measures what a body needs. The guard is a page, and on AArch64 at least 64 KiB, as compilers expect it there.
 namespace weft {
 
 /// A piece of memory to run on: `size` bytes that end just below `sp` (stacks grow down).
@@ -71,11 +71,11 @@ private:
 /// The size in bytes of the system's memory pages; every stack size is rounded up to a multiple of it.
 WEFT_API std::size_t page_size() noexcept;
 
-/// The size of stacks where none is named. Unless it was set it is 500 KiB, which with its guard page and the one in
-/// which a pool shifts the top is a page less than half a MiB: with their page tables, a million suspended fibers then
-/// take some 5.0 KiB each. (With pages of 16 KiB it is 464 KiB, with such of 64 KiB 576.) In 32-bit programs, which
-/// have address space for few stacks of that size, it is 104 KiB. Under AddressSanitizer, which makes frames larger,
-/// twice as much.
+/// The size of stacks where none is named. Unless it was set it is 500 KiB, and on AArch64, where the same libraries need
+/// more, 568 KiB with pages of 4 KiB, 576 with larger ones. With its guard and the page in which a pool shifts the top, that
+/// takes 508 KiB of address space, on AArch64 636, with pages of 16 KiB 656, of 64 KiB 704. A suspended fiber takes at least
+/// one page of memory, 64 bytes, and 8 bytes of page table for each page of its address space. In 32-bit programs, which have address space for few stacks of that size, it is 108 KiB. Under AddressSanitizer, which
+/// makes frames larger, twice as much.
 WEFT_API std::size_t default_stack_size() noexcept;
 
 /// Sets it for the process, for all stacks that are taken from then on; those that are in use stay as they are, and
@@ -135,7 +135,7 @@ enum class guard_method {
 /// once: of up to twice as many as are in use.
 WEFT_API guard_method guards() noexcept;
 
-/// A stack allocator: each stack is a mapping of its own with a guard page below. Costs two or three system calls each
+/// A stack allocator: each stack is a mapping of its own with a guard below. Costs two or three system calls each
 /// way. Any number of threads may use it.
 class WEFT_API guarded_stack {
 public:
@@ -171,7 +171,8 @@ public:
     };
 
     /// \param size usable bytes of each stack, at least; up to a page more, as their tops are shifted by cache lines.
-    /// \param retained how many idle stacks are kept at most.
+    /// \param retained how many idle stacks are kept at most, each with the memory that its fibers have touched: a page or
+    /// more.
     /// \throws std::invalid_argument if guarded_stack refuses `size`; stack_exhausted if there is no memory for the pool.
     explicit stack_pool(std::size_t size = default_stack_size(), std::size_t retained = 1024);
     ~stack_pool();

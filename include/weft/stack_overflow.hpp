@@ -23,7 +23,7 @@
 /// How to choose a size, where the default (weft/stack.hpp) is too small or too large: measure, then leave room.
 ///   1. Run the real work, with the longest inputs and through the error paths, on a stack that is surely large enough:
 ///      weft::guarded_stack{16 * 1024 * 1024}. Libraries differ widely, see the table in weft/stack.hpp: an empty body
-///      uses one page of 4 KiB, a std::regex_match of 2,000 characters several hundred.
+///      uses one page, a std::regex_match of 2,000 characters several hundred of 4 KiB.
 ///   2. Ask stack_usage() at the end. Whole pages are counted, so it is up to a page too much, never too little.
 ///   3. Take twice that, and measure again in a build with other options: without optimization, or with a sanitizer,
 ///      frames are larger.
@@ -37,11 +37,11 @@ namespace weft {
 /// after any other fault, follows what would have happened without it: the handler that was installed before, or the
 /// end of the process by the same signal, at the same instruction.
 ///
-/// A fault is an overflow if it lies on the stack of the innermost fiber that runs on the thread or in the page below,
-/// and at or just below its stack pointer. So a null pointer, the guard of another stack reached by a stray pointer, or
-/// one of a thread is none. Without a guard page there is no fault: weft's allocators have one, and so must others that
-/// want a report. A frame of more than a page can step over the guard unless it is compiled with
-/// -fstack-clash-protection.
+/// A fault is an overflow if it lies on the stack of the innermost fiber that runs on the thread or where weft's guard
+/// lies, in the page below (on AArch64: in the 64 KiB below), and at or just below its stack pointer. So a null pointer,
+/// the guard of another stack reached by a stray pointer, or one of a thread is none. Without a guard there is no fault:
+/// weft's allocators have one, and so must others that want a report. A frame that is larger than the guard can step over
+/// it unless it is compiled with -fstack-clash-protection, which for AArch64 takes guards of 64 KiB for granted.
 ///
 /// Covers the calling thread, and each thread that resumes a fiber for the first time after the call: call it early in
 /// main(), and again on a thread that was late. A thread that has a signal stack keeps that. Later calls change nothing

@@ -2,6 +2,7 @@
 
 #include <weft/stack_overflow.hpp>
 
+#include "../stack/guard.h"
 #include "../stack/usage.h"
 #include "../thread/thread_state.h"
 #include "checksum.h"
@@ -82,11 +83,13 @@ std::uintptr_t stack_pointer([[maybe_unused]] const void* context) noexcept {
 #endif
 }
 
-// A function touches its frame at its stack pointer or above; when it makes the frame, a little below.
+// A function touches its frame at its stack pointer or above; when it makes the frame, a little below, whatever the size
+// of pages.
 bool is_overflow(const detail::stack_bounds& stack, const void* fault, const void* context) noexcept {
     const auto at = reinterpret_cast<std::uintptr_t>(fault);
     const auto lowest = reinterpret_cast<std::uintptr_t>(stack.lowest);
-    return at >= lowest - page_size() && at < lowest + stack.size && stack_pointer(context) <= at + page_size();
+    constexpr std::size_t little = 4096;
+    return at >= lowest - guard_size() && at < lowest + stack.size && stack_pointer(context) <= at + little;
 }
 
 void report(const detail::stack_bounds& stack, std::size_t used, const char* whose, const char* name,
@@ -168,7 +171,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 
 template <fault_handler Which>
 void install() noexcept {
-    page_size(); // so that the handler finds it known
+    guard_size(); // so that the handler finds the size of pages known
     for (std::size_t n = 0; n < signals.size(); ++n) {
         struct sigaction& old = before[Which][n];
         ::sigaction(signals[n], nullptr, &old);

@@ -30,7 +30,7 @@ std::size_t odd_pages(std::size_t bytes) noexcept {
 } // namespace
 
 // One page more than asked for is what the colours take from.
-arenas::arenas(std::size_t size) : size_{whole_pages(size) + page_size()}, slot_{odd_pages(page_size() + size_)} {}
+arenas::arenas(std::size_t size) : size_{whole_pages(size) + page_size()}, slot_{odd_pages(guard_size() + size_)} {}
 
 arenas::~arenas() {
     for (const arena& a : arenas_) unmap(a.lowest, a.slots * slot_);
@@ -39,7 +39,7 @@ arenas::~arenas() {
 stack arenas::allocate() {
     if (!closed_.empty()) {
         const closed_slot last = closed_.back();
-        if (open(last.lowest + page_size(), size_, last.how)) {
+        if (open(last.lowest + guard_size(), size_, last.how)) {
             closed_.pop_back();
             ++arena_of(last.lowest).in_use;
             return stack_in(last.lowest);
@@ -56,7 +56,7 @@ stack arenas::allocate() {
 
 void arenas::deallocate(const stack& s) noexcept {
     std::byte* const slot = slot_of(s);
-    closed_.push_back({slot, close(slot + page_size(), size_)});
+    closed_.push_back({slot, close(slot + guard_size(), size_)});
     --arena_of(slot).in_use;
 }
 
@@ -98,11 +98,11 @@ void arenas::grow() {
 // Neighbours get different colours, and so do the tenants of neighbouring arenas.
 stack arenas::stack_in(std::byte* slot) const noexcept {
     const std::size_t colour = reinterpret_cast<std::uintptr_t>(slot) / slot_ % colours() * shift;
-    return {size_ - colour, slot + page_size() + size_ - colour};
+    return {size_ - colour, slot + guard_size() + size_ - colour};
 }
 
 std::byte* arenas::slot_of(const stack& s) const noexcept {
-    return static_cast<std::byte*>(s.sp) - s.size - page_size();
+    return static_cast<std::byte*>(s.sp) - s.size - guard_size();
 }
 
 } // namespace weft::detail

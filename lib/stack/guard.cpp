@@ -4,6 +4,7 @@
 
 #include "map.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
@@ -70,9 +71,17 @@ guard_method guards() noexcept {
 
 namespace detail {
 
+std::size_t guard_size() noexcept {
+#if defined(__aarch64__)
+    return std::max(page_size(), std::size_t{64} * 1024);
+#else
+    return page_size();
+#endif
+}
+
 bool install_guard(void* lowest) noexcept {
-    if (guards() == guard_method::install && ::madvise(lowest, page_size(), guard_install) == 0) return true;
-    return ::mprotect(lowest, page_size(), PROT_NONE) == 0;
+    if (guards() == guard_method::install && ::madvise(lowest, guard_size(), guard_install) == 0) return true;
+    return ::mprotect(lowest, guard_size(), PROT_NONE) == 0;
 }
 
 guard_method close(void* lowest, std::size_t bytes) noexcept {

@@ -8,7 +8,11 @@
 // Pages that fault. Sizes are multiples of the page size.
 namespace weft::detail {
 
-/// Makes the page at `lowest` fault, in whichever way the system lets this mapping have. False, with errno set, if it
+/// The size of the guard below each stack: a page, and on AArch64 at least 64 KiB, since with -fstack-clash-protection
+/// GCC probes there only frames that are larger than that.
+std::size_t guard_size() noexcept;
+
+/// Makes the guard at `lowest` fault, in whichever way the system lets this mapping have. False, with errno set, if it
 /// does in neither.
 bool install_guard(void* lowest) noexcept;
 

@@ -14,7 +14,7 @@ namespace weft {
 guarded_stack::guarded_stack(std::size_t size) : size_{detail::whole_pages(size)} {}
 
 stack guarded_stack::allocate() const {
-    const std::size_t mapped = size_ + page_size();
+    const std::size_t mapped = size_ + detail::guard_size();
     void* const lowest = detail::map(mapped);
     if (!lowest) detail::throw_or_die(stack_exhausted(mapped));
     if (!detail::install_guard(lowest)) {
@@ -27,7 +27,7 @@ stack guarded_stack::allocate() const {
 }
 
 void guarded_stack::deallocate(const stack& s) const noexcept {
-    const std::size_t mapped = s.size + page_size();
+    const std::size_t mapped = s.size + detail::guard_size();
     detail::unmap(static_cast<std::byte*>(s.sp) - mapped, mapped);
 }
 

@@ -16,14 +16,18 @@ constinit std::atomic<process_pool*> default_pool{nullptr};
 
 namespace {
 
-// Half a MiB together with the guard page and the one in which a pool shifts the top, less a page: four stacks then
-// share the lowest level of the page tables, and their tops lie an odd number of pages apart, see arenas. Systems with
-// pages of 64 KiB have no such level to save; there it is what the same libraries need. A 32-bit program has no room
-// for many stacks of that size, so there they are small.
+// What libraries need within their own limits (test/example/stack_need), which on AArch64 is up to a quarter more, rounded up
+// to pages: what fits with one size of pages is to fit with all. No page is left unused where the tops lie an odd number of
+// pages apart, see arenas. On x86-64 that makes 127 pages, so that four stacks share the lowest level of the page tables. A
+// 32-bit program has no room for many stacks of that size, so there they are small.
 std::size_t built_in_size() noexcept {
-    constexpr std::size_t kib = 1024, doubled = WEFT_ASAN ? 2 : 1;
-    if (sizeof(void*) < 8) return doubled * 112 * kib - 2 * page_size();
-    return page_size() < 64 * kib ? doubled * 512 * kib - 3 * page_size() : doubled * 576 * kib;
+#if defined(__aarch64__)
+    constexpr std::size_t kib = 568;
+#else
+    constexpr std::size_t kib = sizeof(void*) < 8 ? 104 : 500;
+#endif
+    const std::size_t whole = whole_pages((WEFT_ASAN ? 2 : 1) * kib * 1024), page = page_size();
+    return (whole + page + guard_size()) / page % 2 != 0 ? whole : whole + page;
 }
 
 // Four sizes between a power of two and the next, so that whatever sizes a program asks for, there are few pools.

@@ -1,12 +1,13 @@
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-# The program that measures how much stack libraries need: those that are installed on this machine.
-if(CMAKE_CROSSCOMPILING)
-  return()
-endif()
-
+# The program that measures how much stack libraries need: those that are installed, which for another processor are static,
+# and less easily found.
 weft_example(stack_need)
 weft_example_test(stack_need stack_need)
+weft_page_size_tests(example.stack_need stack_need)
+if(CMAKE_CROSSCOMPILING AND CMAKE_SYSTEM_NAME STREQUAL "Linux")
+  target_sources(stack_need PRIVATE ../unit/runner/mincore.cpp)
+endif()
 
 function(weft_stack_need package macro debian)
   if(${package}_FOUND)
@@ -20,7 +21,9 @@ endfunction()
 find_package(SQLite3 QUIET)
 find_package(Lua 5.4 QUIET)
 find_package(OpenSSL 3 QUIET COMPONENTS Crypto)
-find_package(LibArchive QUIET)
+if(NOT CMAKE_CROSSCOMPILING) # a static one wants what unpack.cmake looks for
+  find_package(LibArchive QUIET)
+endif()
 find_package(EXPAT QUIET)
 find_package(ZLIB QUIET)
 find_package(BZip2 QUIET)
@@ -32,8 +35,8 @@ if(WEFT_ZSTD AND WEFT_ZSTD_INCLUDE)
   set(Zstd_FOUND ON)
 endif()
 set(Lua_FOUND ${LUA_FOUND})
-weft_stack_need(SQLite3 SQLITE libsqlite3-dev SQLite::SQLite3)
-weft_stack_need(Lua LUA liblua5.4-dev ${LUA_LIBRARIES})
+weft_stack_need(SQLite3 SQLITE libsqlite3-dev SQLite::SQLite3 ${CMAKE_DL_LIBS} m)
+weft_stack_need(Lua LUA liblua5.4-dev ${LUA_LIBRARY} ${CMAKE_DL_LIBS} m)
 if(LUA_FOUND)
   target_include_directories(stack_need SYSTEM PRIVATE ${LUA_INCLUDE_DIR})
 endif()

@@ -38,6 +38,7 @@ foreach(format IN ITEMS tar.gz tar.xz zip)
   list(APPEND samples "${sample}")
   weft_example_test(unpack.${format} unpack "${sample}")
 endforeach()
+weft_page_size_tests(example.unpack unpack --clients 8 "${CMAKE_CURRENT_BINARY_DIR}/sample.zip")
 add_custom_target(unpack_samples ALL DEPENDS ${samples})
 
 # Names, links and holes that listings get wrong.

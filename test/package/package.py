@@ -11,6 +11,8 @@
     package.py BUILD FOLDER alone                     README's lines to install it, where there is but a compiler, CMake and
                                                       make
     package.py BUILD FOLDER incomplete                weft's own build where some package is missing
+    package.py BUILD FOLDER module                    import weft, installed and in the same build; ends with 77 where the
+                                                      compiler or CMake is too old
 
 In PRINTS and SENTENCE, @VERSION@ and @NUMBER@ are the version as words and as one number. --shared: a shared library, which
 install builds; else what the build has."""
@@ -36,6 +38,10 @@ TOOLS = "as ld ar ranlib nm objcopy objdump readelf strip make uname".split()
 
 
 class Failure(Exception):
+    pass
+
+
+class Skip(Exception):
     pass
 
 
@@ -216,12 +222,19 @@ class Package:
                                  *options)
         check("Warning" not in printed, printed)
         run(self.cmake, "--build", build)
+        self.check_unscanned(build)
         program = self.check_commands(build, HERE / project, options)
         self.check_protection(build / program)
         printed = run(*self.emulator, build / program)
         check(printed == self.fill_in(prints) + "\n", f"{project} printed {printed}")
         run(self.cmake, "--install", build, "--prefix", build / "nothing")
         check(not (build / "nothing").exists(), f"{project} installs weft, too")
+
+    @staticmethod
+    def check_unscanned(build):
+        """No source is scanned for imports, which takes a step for each."""
+        ninja = build / "build.ninja"
+        check(not ninja.exists() or ".ddi" not in ninja.read_text(), f"{ninja} scans for modules")
 
     @staticmethod
     def archive(folder):
@@ -267,6 +280,50 @@ class Package:
         run(*self.compiler, "-std=c++20", HERE / "hello.cpp", *flags, *more, "-o", folder / "hello")
         printed = run(*self.emulator, folder / "hello")
         check(printed == self.fill_in(prints) + "\n", f"the program printed {printed}")
+
+    def module(self):
+        made = self.fresh("module")
+        own = [ROOT, made / "build", "-DWEFT_MODULE=ON", "-DCMAKE_BUILD_TYPE=Release", "-DBUILD_TESTING=OFF",
+               f"-DWEFT_SWITCH={self.cache['WEFT_SWITCH']}"]
+        if not self.can_import():
+            printed = re.sub(r"\s+", " ", self.configure(*own, fails=True))
+            check(sentence := re.search("WEFT_MODULE needs CMake 3.28.*?include the headers[.]", printed), printed)
+            raise Skip(sentence[0])
+        self.configure(*own)
+        run(self.cmake, "--build", made / "build")
+        self.prefix = made / "weft"
+        run(self.cmake, "--install", made / "build", "--prefix", self.prefix)
+        other_standard = ["-DCMAKE_CXX_STANDARD=23", "-DCMAKE_CXX_EXTENSIONS=OFF"]
+        for way, options in (("find_package", []), ("find_package_23", other_standard),
+                             ("add_subdirectory", ["-DADD_SUBDIRECTORY=ON"])):
+            build = made / way
+            self.configure(HERE / "module", build, "-DCMAKE_BUILD_TYPE=Release", *options)
+            run(self.cmake, "--build", build)
+            printed = run(build / "imports")
+            expected = self.fill_in("imported: 2 steps, sum 6, 42, @NUMBER@, caught\n")
+            check(printed == expected, f"imports printed {printed} instead of {expected}")
+        self.check_same_instructions(made)
+
+    def can_import(self):
+        """As lib/module/CMakeLists.txt has it."""
+        if self.cache["CMAKE_GENERATOR"] != "Ninja":
+            return False
+        cmake = re.search(r"(\d+)\.(\d+)", run(self.cmake, "--version"))
+        macros = dict(re.findall(r"#define (__GNUC__|__clang_major__) (\d+)",
+                                 run(*self.compiler, "-dM", "-E", "-x", "c++", "/dev/null")))
+        recent = int(macros["__clang_major__"]) >= 18 if "__clang_major__" in macros else int(macros["__GNUC__"]) >= 15
+        return (int(cmake[1]), int(cmake[2])) >= (3, 28) and recent
+
+    def check_same_instructions(self, made):
+        """What resumes a fiber is the same with an import as with an include."""
+        source = (HERE / "module/imports.cpp").read_text().replace("import weft;", "#include <weft/weft.hpp>")
+        (made / "included.cpp").write_text(source)
+        run(*self.compiler, "-std=gnu++20", "-O3", "-DNDEBUG", *(["-DWEFT_STATIC=1"]), "-I", self.prefix / "include",
+            "-c", made / "included.cpp", "-o", made / "included.o")
+        imported = next((made / "find_package").rglob("imports.cpp.o"))
+        texts = [re.findall(r"^ +[0-9a-f]+:\t(\S+)", run("objdump", "-d", "--no-show-raw-insn", "--disassemble=resume_twice",
+                                                         file), re.MULTILINE) for file in (imported, made / "included.o")]
+        check(len(texts[0]) > 20 and texts[0] == texts[1], f"imported: {texts[0]}\nincluded: {texts[1]}")
 
     def versions(self):
         major, minor, patch = (int(part) for part in self.version.split("."))
@@ -355,7 +412,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("command", choices=["install", "consume", "pkg-config", "versions", "refuse", "alone", "incomplete"])
+    parser.add_argument("command", choices=["install", "consume", "pkg-config", "versions", "refuse", "alone", "incomplete",
+                                            "module"])
     parser.add_argument("words", nargs="*")
     parser.add_argument("--shared", action="store_true")
     parser.add_argument("--compiler", default="c++")
@@ -376,10 +434,15 @@ def main():
                 package.alone()
             case ["incomplete"]:
                 package.incomplete()
+            case ["module"]:
+                package.module()
             case ["refuse", project, sentence]:
                 package.refuse(project, sentence, options)
             case _:
                 parser.error(f"{arguments.command} takes other words")
+    except Skip as skip:
+        print(f"NOT TESTED: {skip}")
+        return 77
     except Failure as failure:
         print(f"FAILED: {failure}")
         return 1
