@@ -87,12 +87,16 @@ report() { # yes to record, options of table.py... -- presets...
     shift
     while [[ $1 != -- ]]; do options+=("$1"); shift; done
     shift
-    python=$(find_plotting_python)
-    "$python" bench/table.py --machine "$(machine)" --results build/bench/results.json "${options[@]}" \
+    python3 bench/table.py --machine "$(machine)" --results build/bench/results.json "${options[@]}" \
         "${@/#/$figures/}" >build/bench/table.md || result=$?
     cat build/bench/table.md
     [[ $result -le 1 ]] || give_up "The table could not be made."
-    "$python" bench/plot.py build/bench/results.json build/bench || give_up "The plots could not be drawn."
+    python=$(find_plotting_python)
+    if [[ -n $python ]]; then
+        "$python" bench/plot.py build/bench/results.json build/bench || give_up "The plots could not be drawn."
+    elif [[ $record == yes ]]; then
+        give_up "A record has plots: install matplotlib for python3, then run this again."
+    fi
     if [[ $record == yes ]]; then record; fi
     return "$result"
 }

@@ -59,9 +59,19 @@ need_bench() {
     need_clang
     need_boost
     need_header benchmark/benchmark.h libbenchmark-dev
-    [[ -n $(find_plotting_python) ]] || missing+=(python3-matplotlib)
+    need_program python3 python3
     install_missing
     check_versions
+}
+
+# What draws the plots of bench/run, on its own: what cannot be had here keeps nothing from being built, tested or
+# measured. Named with it is what Debian 12's apt does not find by itself: python3-fonttools wants python3-munkres or
+# python3-scipy, and apt tries only the second, which conflicts with Boost 1.81.
+want_plots() {
+    [[ -z $(find_plotting_python) ]] || return 0
+    missing=(python3-matplotlib)
+    ! has_apt || [[ -z $(apt-cache show python3-munkres 2>/dev/null) ]] || missing+=(python3-munkres)
+    (install_missing) || say "no plots will be drawn: matplotlib could not be installed"
 }
 
 # A Python that draws plots: not always the first one in PATH is the one that apt installs packages for.
