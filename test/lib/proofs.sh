@@ -56,3 +56,31 @@ need_proofs() { # debuggers, and what reads objects
     need_program readelf binutils
     install_missing
 }
+
+# The switch proven for all values, by what stands in test/proof/requirements.txt.
+run_proof() { # options of prove.py
+    step proof prepare prepare_proof ||
+        give_up "What test/proof/requirements.txt names could not be installed; check the network, then run this again."
+    add_report proof "$root/build/proof/venv/bin/python" "$root/test/proof/prove.py" "$root/build/proof" --jobs "$jobs" "$@"
+}
+
+# As a part of everything: it comes from the network, and where that cannot be had the rest is still worth running.
+run_proof_if_it_can_be_had() {
+    if step proof prepare prepare_proof; then
+        run_proof
+    else
+        summary+=("$(printf '%-21s %s' proof "NOT RUN: its Python packages could not be installed")")
+    fi
+}
+
+prepare_proof() {
+    local folder=$root/build/proof/venv packages=$root/test/proof/requirements.txt
+    missing=()
+    need_program python3 python3
+    python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+    install_missing
+    [[ $folder/complete -nt $packages ]] || {
+        python3 -m venv --clear "$folder" &&
+            "$folder/bin/pip" install --quiet --retries 3 --requirement "$packages" && touch "$folder/complete"
+    }
+}

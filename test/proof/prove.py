@@ -1,0 +1,84 @@
+# Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
+"""prove.py FOLDER [--jobs N] [--mutants [--only TEXT]]
+
+Proves the switch for all values: the objects of both processors in each way to assemble them; that Boost.Context's do
+the same; that the engine knows the instructions; that planted faults are found. With --mutants: which of the mutants of
+test/mutation the proof finds. The exit code is 1 if something is not proven, with the place."""
+
+import argparse
+import multiprocessing
+import pathlib
+import sys
+
+import engine_model
+import equivalence
+import faults
+from engine import EngineError, Facts
+from image import ImageError
+from objects_proven import assemble, variants
+from switch import Switch
+from toolchain import BuildError
+
+
+def prove_object(variant, folder):
+    facts = Facts()
+    Switch(assemble(variant, folder), facts, variant.implementation()).prove()
+    return f"{facts.proven} claims hold for all values", facts.failures
+
+
+def prove_equivalence(folder):
+    facts, _ = equivalence.prove(folder)
+    return f"{facts.proven} registers are equal, the others are those in the table", facts.failures
+
+
+def prove_model(variant, folder):
+    states, failures = engine_model.Model(variant, folder).compare(1)
+    return f"the engine does as the processor, in {states} random states", failures
+
+
+def find_faults(folder):
+    missed = [(fault.name, why) for fault in faults.FAULTS if (why := faults.find(fault, folder))]
+    return f"{len(faults.FAULTS) - len(missed)} of {len(faults.FAULTS)} planted faults found", missed
+
+
+def tasks(folder):
+    for variant in variants():
+        yield f"{variant.architecture} {variant.name}", prove_object, (variant, folder)
+    yield "Boost.Context", prove_equivalence, (folder,)
+    for variant in engine_model.VARIANTS:
+        yield f"{variant.architecture} {variant.name}, model", prove_model, (variant, folder / "model")
+    yield "faults", find_faults, (folder,)
+
+
+def work(task):
+    name, function, arguments = task
+    try:
+        result, failures = function(*arguments)
+    except (EngineError, ImageError, BuildError, ValueError, OSError) as error:
+        result, failures = "FAILED", [(str(error), "")]
+    return name, result, failures
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--mutants", action="store_true")
+    parser.add_argument("--only", default="", help="only mutants whose name contains this")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    if arguments.mutants:
+        import mutants_found  # what it imports is only needed there
+        return mutants_found.run(arguments.folder, arguments.only)
+    status = 0
+    with multiprocessing.Pool(arguments.jobs) as pool:
+        for name, result, failures in pool.imap(work, list(tasks(arguments.folder)), chunksize=1):
+            print(f"proof {name}: {'FAILED' if failures else result}", flush=True)
+            for statement, place in failures:
+                print(f"FAILED {name}: {place}{': ' if place else ''}{statement}", flush=True)
+                status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
