@@ -61,7 +61,8 @@ need_proofs() { # debuggers, and what reads objects
 run_proof() { # options of prove.py
     step proof prepare prepare_proof ||
         give_up "What test/proof/requirements.txt names could not be installed; check the network, then run this again."
-    add_report proof "$root/build/proof/venv/bin/python" "$root/test/proof/prove.py" "$root/build/proof" --jobs "$jobs" "$@"
+    add_report proof "$root/build/proof/venv/bin/python" "$root/test/proof/prove.py" "$root/build/proof" \
+        --jobs "$jobs" "$@"
 }
 
 # As a part of everything: it comes from the network, and where that cannot be had the rest is still worth running.

@@ -37,7 +37,9 @@ class Architecture:
         return self.registers.get(register) or self.parts[register]
 
     def name_at(self, offset):
-        return next((n for n, (first, size) in self.registers.items() if first <= offset < first + size), f"guest+{offset}")
+        return next(
+            (n for n, (first, size) in self.registers.items() if first <= offset < first + size), f"guest+{offset}"
+        )
 
 
 def _aarch64():
@@ -45,28 +47,66 @@ def _aarch64():
     names = [f"x{i}" for i in range(31)] + ["xsp", "cc_op", "cc_dep1", "cc_dep2", "cc_ndep", "tpidr_el0"]
     names += [f"q{i}" for i in range(32)] + ["qcflag", "fpcr"]
     return Architecture(
-        name="aarch64", vex=vex, registers={n: vex.registers[n] for n in names}, parts=vex.registers, sp="xsp",
-        link="x30", frame_pointer="x29", base="x19", arguments=("x0", "x1", "x2"), results=("x0", "x1"),
-        kept=tuple(f"x{i}" for i in range(19, 30)) + tuple(f"d{i}" for i in range(8, 16)), control_words=(),
+        name="aarch64",
+        vex=vex,
+        registers={n: vex.registers[n] for n in names},
+        parts=vex.registers,
+        sp="xsp",
+        link="x30",
+        frame_pointer="x29",
+        base="x19",
+        arguments=("x0", "x1", "x2"),
+        results=("x0", "x1"),
+        kept=tuple(f"x{i}" for i in range(19, 30)) + tuple(f"d{i}" for i in range(8, 16)),
+        control_words=(),
         thread=("x18", "tpidr_el0", "fpcr", "qcflag"),
-        dwarf={**{i: f"x{i}" for i in range(31)}, 31: "xsp", **{64 + i: f"d{i}" for i in range(32)}}, frame=0xa0,
-        disassembler=capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM))
+        dwarf={**{i: f"x{i}" for i in range(31)}, 31: "xsp", **{64 + i: f"d{i}" for i in range(32)}},
+        frame=0xA0,
+        disassembler=capstone.Cs(capstone.CS_ARCH_ARM64, capstone.CS_MODE_ARM),
+    )
 
 
 def _x86_64():
     vex = archinfo.ArchAMD64()
     general = ["rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi", *(f"r{i}" for i in range(8, 16))]
-    thread = ["d", "ac", "id", "fs", "gs", "ftop", "fpreg", "fptag", "fc3210", "cs_seg", "ds_seg", "es_seg", "fs_seg",
-              "gs_seg", "ss_seg"]
+    thread = [
+        "d",
+        "ac",
+        "id",
+        "fs",
+        "gs",
+        "ftop",
+        "fpreg",
+        "fptag",
+        "fc3210",
+        "cs_seg",
+        "ds_seg",
+        "es_seg",
+        "fs_seg",
+        "gs_seg",
+        "ss_seg",
+    ]
     names = general + ["cc_op", "cc_dep1", "cc_dep2", "cc_ndep"] + [f"ymm{i}" for i in range(16)] + thread
     return Architecture(
-        name="x86_64", vex=vex,
+        name="x86_64",
+        vex=vex,
         registers={**{n: vex.registers[n] for n in names}, "mxcsr": (MXCSR, 4), "x87_cw": (X87_CW, 2)},
-        parts=vex.registers, sp="rsp", link="", frame_pointer="rbp", base="rbx", arguments=("rdi", "rsi", "rdx"),
-        results=("rax", "rdx"), kept=("rbx", "rbp", "r12", "r13", "r14", "r15"), control_words=("mxcsr", "x87_cw"),
+        parts=vex.registers,
+        sp="rsp",
+        link="",
+        frame_pointer="rbp",
+        base="rbx",
+        arguments=("rdi", "rsi", "rdx"),
+        results=("rax", "rdx"),
+        kept=("rbx", "rbp", "r12", "r13", "r14", "r15"),
+        control_words=("mxcsr", "x87_cw"),
         thread=tuple(thread),
-        dwarf=dict(enumerate(["rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", *(f"r{i}" for i in range(8, 16))])),
-        frame=0x38, disassembler=capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64))
+        dwarf=dict(
+            enumerate(["rax", "rdx", "rcx", "rbx", "rsi", "rdi", "rbp", "rsp", *(f"r{i}" for i in range(8, 16))])
+        ),
+        frame=0x38,
+        disassembler=capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64),
+    )
 
 
 ARCHITECTURES = {"aarch64": _aarch64(), "x86_64": _x86_64()}

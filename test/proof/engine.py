@@ -32,13 +32,22 @@ def number(term):
     return term.as_long() if z3.is_bv_value(term) else None
 
 
-# Pointer authentication: nothing is known of it but aut(sign(p, m), m) = p, see Engine.authenticate.
+# Pointer authentication: nothing is known of it but aut(sign(p, m), m) = p, see Engine.authenticate, and signature().
 SIGN = z3.Function("sign", z3.BitVecSort(64), z3.BitVecSort(64), z3.BitVecSort(64))
 AUT = z3.Function("aut", z3.BitVecSort(64), z3.BitVecSort(64), z3.BitVecSort(64))
 
 
+def signature(state, pointer, modifier):
+    """The signed pointer. A signature lies in the highest bits; the lowest, weft's tag bits among them, are the
+    pointer's."""
+    state.signed.append((pointer, modifier))
+    state.assumptions.append(z3.Extract(3, 0, SIGN(pointer, modifier)) == z3.Extract(3, 0, pointer))
+    return SIGN(pointer, modifier)
+
+
 class Bytes:
-    """Bytes at offsets, each one a byte of some value. What nobody wrote is an unknown word, the same at each reading."""
+    """Bytes at offsets, each one a byte of some value. What nobody wrote is an unknown word, the same at each
+    reading."""
 
     def __init__(self, name):
         self.name = name
@@ -85,6 +94,7 @@ class Bytes:
 @dataclasses.dataclass
 class Region:
     """A part of memory: its base and the offsets that this code may read, and may write."""
+
     name: str
     base: z3.BitVecRef
     readable: tuple
@@ -100,6 +110,7 @@ class Region:
 @dataclasses.dataclass
 class Exit:
     """How a path ended: ret, branch, call or trap; where to; through which register, or with which prefix."""
+
     kind: str
     target: z3.BitVecRef
     through: str
@@ -167,8 +178,10 @@ class Facts:
         if answer == z3.unsat:
             self.proven += 1
             return True
-        self.fail(statement if answer == z3.sat else f"{statement}: the solver does not know ({solver.reason_unknown()})",
-                  place)
+        self.fail(
+            statement if answer == z3.sat else f"{statement}: the solver does not know ({solver.reason_unknown()})",
+            place,
+        )
         return False
 
     def equal(self, state, left, right, statement, place):
@@ -197,13 +210,14 @@ def possible(state, *claims):
 class Engine:
     """Runs the code of an image. `each(state)` is asked before each instruction."""
 
-    def __init__(self, image, facts, each=None, pads=False, signatures=True):
+    def __init__(self, image, facts, each=None, pads=False, signatures=True, red_zone=0):
         self.image = image
         self.architecture = image.architecture
         self.facts = facts
         self.each = each
         self.pads = pads  # the processor enforces landing pads
         self.signatures = signatures  # the processor signs; if not, these instructions do nothing
+        self.red_zone = red_zone  # bytes below sp that signals leave alone; the switch asks for none, compiled code may
 
     def run(self, state, start):
         """All ends of all paths."""
@@ -229,15 +243,18 @@ class Engine:
             raise EngineError(f"{self.image.place(start)}: no path has an end")
         return ends
 
-    # -- one instruction ------------------------------------------------------------------------------------------------
+    # -- one instruction ----------------------------------------------------------------------------------------------
 
     def step(self, state):
         place = self.image.place(state.pc)
         if not self.image.holds(state.pc):
             raise EngineError("no code")
         block, data = self.image.instruction(state.pc)
-        special = self.special(state, int.from_bytes(data[:4], "little")) if self.architecture.is_aarch64 \
+        special = (
+            self.special(state, int.from_bytes(data[:4], "little"))
+            if self.architecture.is_aarch64
             else self.check_pad(state, data[:4] == bytes.fromhex("f30f1efa"), False)
+        )
         if special:
             state.pc += 4
             self.look_at_sp(state, [])
@@ -267,7 +284,9 @@ class Engine:
                 if z3.is_false(guard):
                     continue
                 if statement.jumpkind != "Ijk_Boring":
-                    raise EngineError(f"may end by {statement.jumpkind}")
+                    if possible(state, guard):
+                        raise EngineError(f"may end by {statement.jumpkind}")
+                    continue
                 if possible(state, guard):
                     taken = state.copy()
                     taken.assumptions.append(guard)
@@ -301,9 +320,10 @@ class Engine:
             code = int.from_bytes(data[:4], "little")
             through = f"x{code >> 5 & 31}" if isinstance(block.next, pyvex.expr.RdTmp) else ""
             state.pad = {"branch": "branch through x16" if through in ("x16", "x17") else "branch", "call": "call"}.get(
-                kind, "")
+                kind, ""
+            )
         else:
-            through = "notrack" if data[0] == 0x3e else ""
+            through = "notrack" if data[0] == 0x3E else ""
             state.pad = "" if kind == "ret" or through else kind
         address = number(target)
         if kind != "call" and address is not None and self.image.holds(address):
@@ -321,29 +341,36 @@ class Engine:
 
     def special(self, state, code):
         """The hints that VEX takes for nops."""
-        lands = {0xd503233f: ("call", "branch through x16"), 0xd503245f: ("call", "branch through x16"),
-                 0xd503249f: ("branch", "branch through x16"), 0xd50324df: ("call", "branch", "branch through x16")}
+        lands = {
+            0xD503233F: ("call", "branch through x16"),
+            0xD503245F: ("call", "branch through x16"),
+            0xD503249F: ("branch", "branch through x16"),
+            0xD50324DF: ("call", "branch", "branch through x16"),
+        }
         self.check_pad(state, state.pad in lands.get(code, ()), False)
-        if code & 0xfffff01f != 0xd503201f:
+        if code & 0xFFFFF01F != 0xD503201F:
             return False
         get, put = state.get, state.put
         match code:
-            case 0xd503233f: self.use(state, ["x30", "xsp"]), put("x30", self.sign(state, get("x30"), state.sp))  # paciasp
-            case 0xd50323bf: self.use(state, ["x30", "xsp"]), put("x30", self.authenticate(state, get("x30"), state.sp))
-            case 0xd503211f: self.use(state, ["x17", "x16"]), put("x17", self.sign(state, get("x17"), get("x16")))
-            case 0xd503219f: self.use(state, ["x17", "x16"]), put("x17", self.authenticate(state, get("x17"), get("x16")))
-            case 0xd503201f | 0xd503245f | 0xd503249f | 0xd50324df: pass  # nop, bti
-            case _: raise EngineError(f"the hint {code:#x} is not modelled")
+            case 0xD503233F:
+                self.use(state, ["x30", "xsp"]), put("x30", self.sign(state, get("x30"), state.sp))  # paciasp
+            case 0xD50323BF:
+                self.use(state, ["x30", "xsp"]), put("x30", self.authenticate(state, get("x30"), state.sp))
+            case 0xD503211F:
+                self.use(state, ["x17", "x16"]), put("x17", self.sign(state, get("x17"), get("x16")))
+            case 0xD503219F:
+                self.use(state, ["x17", "x16"]), put("x17", self.authenticate(state, get("x17"), get("x16")))
+            case 0xD503201F | 0xD503245F | 0xD503249F | 0xD50324DF:
+                pass  # nop, bti
+            case _:
+                raise EngineError(f"the hint {code:#x} is not modelled")
         return True
 
     def use(self, state, registers):
         state.touched |= set(registers)
 
     def sign(self, state, pointer, modifier):
-        if not self.signatures:
-            return pointer
-        state.signed.append((pointer, modifier))
-        return SIGN(pointer, modifier)
+        return signature(state, pointer, modifier) if self.signatures else pointer
 
     def authenticate(self, state, pointer, modifier):
         """aut(pointer, modifier), with what is known of it: for a signature that was made with this modifier, the
@@ -357,7 +384,7 @@ class Engine:
                     return signed
         return AUT(pointer, modifier)
 
-    # -- registers and memory -------------------------------------------------------------------------------------------
+    # -- registers and memory -----------------------------------------------------------------------------------------
 
     def put(self, state, offset, value):
         if offset == self.architecture.vex.ip_offset:
@@ -388,8 +415,10 @@ class Engine:
         region, offset = self.resolve(state, address)
         first, last = region.readable
         if not first <= offset or offset + size > last:
-            self.facts.fail(f"reads {size} bytes at {offset:+#x} of {region.name}, which are none of its business",
-                            self.image.place(state.pc))
+            self.facts.fail(
+                f"reads {size} bytes at {offset:+#x} of {region.name}, which are none of its business",
+                self.image.place(state.pc),
+            )
         return region.content.load(offset, size)
 
     def store(self, state, address, value, stores):
@@ -397,8 +426,10 @@ class Engine:
         size = value.size() // 8
         first, last = region.writable
         if not first <= offset or offset + size > last:
-            self.facts.fail(f"writes {size} bytes at {offset:+#x} of {region.name}, outside of what it may write",
-                            self.image.place(state.pc))
+            self.facts.fail(
+                f"writes {size} bytes at {offset:+#x} of {region.name}, outside of what it may write",
+                self.image.place(state.pc),
+            )
         else:
             self.facts.proven += 1
         region.content.store(offset, value)
@@ -417,12 +448,12 @@ class Engine:
         if self.architecture.is_aarch64 and (region.alignment + offset) % 16:
             self.facts.fail("sp is not aligned to 16 bytes", place)
         for name, at in stores:
-            if name == region.name and at < offset:
+            if name == region.name and at < offset - self.red_zone:
                 self.facts.fail(f"writes below sp, at {at - offset:+#x}", place)
         self.facts.proven += 1
-        region.content.destroy_below(offset)
+        region.content.destroy_below(offset - self.red_zone)
 
-    # -- expressions ----------------------------------------------------------------------------------------------------
+    # -- expressions --------------------------------------------------------------------------------------------------
 
     def value(self, state, expression, temporaries, types):
         kind = expression.tag
@@ -439,10 +470,12 @@ class Engine:
             address = self.value(state, expression.addr, temporaries, types)
             return self.load(state, address, expression.result_size(types) // 8)
         if kind == "Iex_ITE":
-            condition, yes, no = (self.value(state, e, temporaries, types)
-                                  for e in (expression.cond, expression.iftrue, expression.iffalse))
+            condition, yes, no = (
+                self.value(state, e, temporaries, types)
+                for e in (expression.cond, expression.iftrue, expression.iffalse)
+            )
             return z3.simplify(z3.If(condition == word(1, 1), yes, no))
-        if kind in ("Iex_Unop", "Iex_Binop"):
+        if kind in ("Iex_Unop", "Iex_Binop", "Iex_Triop"):
             arguments = [self.value(state, e, temporaries, types) for e in expression.args]
             return z3.simplify(operation(expression.op, arguments))
         if kind == "Iex_CCall":
@@ -451,7 +484,7 @@ class Engine:
         raise EngineError(f"VEX has an expression that is not modelled: {expression}")
 
     def helper(self, state, name, arguments):
-        """What VEX calls C functions for. The control words: VEX keeps the rounding modes of them; here they are whole."""
+        """What VEX calls C functions for. Of the control words VEX keeps the rounding modes; here they are whole."""
         match name:
             case "amd64g_create_mxcsr":
                 return z3.ZeroExt(32, state.registers.load(MXCSR, 4))
@@ -479,16 +512,27 @@ def condition_of(condition, operation_number, left, right, _):
         right = word(0, size)
     elif not 5 <= thunk <= 8:  # SUB
         raise EngineError(f"flags of VEX's operation {thunk} are not modelled")
-    holds = {2: z3.ULT(left, right), 4: left == right, 6: z3.ULE(left, right), 8: left - right < 0, 12: left < right,
-             14: left <= right}.get(condition & ~1)
+    holds = {
+        2: z3.ULT(left, right),
+        4: left == right,
+        6: z3.ULE(left, right),
+        8: left - right < 0,
+        12: left < right,
+        14: left <= right,
+    }.get(condition & ~1)
     if holds is None:
         raise EngineError(f"the condition {condition} is not modelled")
     return z3.simplify(z3.If(z3.Not(holds) if condition & 1 else holds, word(1), word(0)))
 
 
 BINARY = {
-    "Add": lambda a, b: a + b, "Sub": lambda a, b: a - b, "And": lambda a, b: a & b, "Or": lambda a, b: a | b,
-    "Xor": lambda a, b: a ^ b, "Mul": lambda a, b: a * b, "DivU": z3.UDiv,
+    "Add": lambda a, b: a + b,
+    "Sub": lambda a, b: a - b,
+    "And": lambda a, b: a & b,
+    "Or": lambda a, b: a | b,
+    "Xor": lambda a, b: a ^ b,
+    "Mul": lambda a, b: a * b,
+    "DivU": z3.UDiv,
 }
 SHIFTS = {"Shl": lambda a, b: a << b, "Shr": z3.LShR, "Sar": lambda a, b: a >> b}
 COMPARISONS = {"CmpEQ": lambda a, b: a == b, "CmpNE": lambda a, b: a != b, "CasCmpNE": lambda a, b: a != b}
@@ -508,6 +552,11 @@ def operation(name, arguments):
             return z3.ZeroExt(128 - first.size(), first)
         case "ReinterpF64asI64" | "ReinterpI64asF64" | "ReinterpF32asI32" | "ReinterpI32asF32":
             return first
+        case "SliceV128":
+            first_byte = 8 * number(arguments[2])
+            return z3.Extract(first_byte + 127, first_byte, z3.Concat(arguments[0], arguments[1]))
+        case "MullU64":
+            return z3.ZeroExt(64, arguments[0]) * z3.ZeroExt(64, arguments[1])
         case "NotV128":
             return ~first
         case "AndV128" | "OrV128" | "XorV128":
@@ -516,7 +565,7 @@ def operation(name, arguments):
         source, found, target = name.partition(kind)
         if found and source.isdigit() and target.isdigit():
             return extend(int(target) - int(source), first)
-    kind, size = name.rstrip("0123456789"), name[len(name.rstrip("0123456789")):]
+    kind, size = name.rstrip("0123456789"), name[len(name.rstrip("0123456789")) :]
     if size in ("8", "16", "32", "64"):
         if kind == "Not":
             return ~first

@@ -12,12 +12,22 @@ from image import BASE
 from objects_proven import ROOT, Variant, assemble, link, run
 from switch import BOOST, Switch
 
-ARCHIVES = {"aarch64": "build/aarch64-packages/root/usr/lib/aarch64-linux-gnu/libboost_context.a",
-            "x86_64": None}  # the compiler knows where
-FRAMES = {"aarch64": 0xb0, "x86_64": 0x40}
-TABLE = re.compile(r"<!-- differences from Boost.Context, kept by test/run proof -->\n(.*?)<!-- end of differences -->\n", re.S)
-SCENARIOS = ["what `make` returns to", "a context to which `jump` returns", "the function of `ontop`",
-             "the entry of a new context, by `jump`", "the entry of a new context, by `ontop`", "an entry that returns"]
+ARCHIVES = {
+    "aarch64": "build/aarch64-packages/root/usr/lib/aarch64-linux-gnu/libboost_context.a",
+    "x86_64": None,
+}  # the compiler knows where
+FRAMES = {"aarch64": 0xB0, "x86_64": 0x40}
+TABLE = re.compile(
+    r"<!-- differences from Boost.Context, kept by test/run proof -->\n(.*?)<!-- end of differences -->\n", re.S
+)
+SCENARIOS = [
+    "what `make` returns to",
+    "a context to which `jump` returns",
+    "the function of `ontop`",
+    "the entry of a new context, by `jump`",
+    "the entry of a new context, by `ontop`",
+    "an entry that returns",
+]
 
 
 def boost(architecture, folder):
@@ -35,23 +45,34 @@ def boost(architecture, folder):
 
 class Comparison:
     def __init__(self, architecture, folder, facts):
-        plain = Variant(architecture, "plain", ("-mbranch-protection=none",) if architecture == "aarch64"
-                        else ("-fcf-protection=none",), {})
+        plain = Variant(
+            architecture,
+            "plain",
+            ("-mbranch-protection=none",) if architecture == "aarch64" else ("-fcf-protection=none",),
+            {},
+        )
         self.facts = facts
         self.ours = Switch(assemble(plain, folder), facts, plain.implementation())
-        self.theirs = Switch(boost(architecture, folder), facts,
-                             dataclasses.replace(BOOST, frame=FRAMES[architecture]))
+        self.theirs = Switch(boost(architecture, folder), facts, dataclasses.replace(BOOST, frame=FRAMES[architecture]))
         self.architecture = self.ours.architecture
 
     def ends(self, switch, scenario):
         names = switch.names
         match SCENARIOS.index(scenario):
-            case 0: return [end for end, _, _, _ in switch.made(claims=False)]
-            case 1: return [end for left in switch.leave(names.jump) for end, _ in switch.arrive(names.jump, left)]
-            case 2: return [end for left in switch.leave(names.jump) for end, _ in switch.arrive(names.ontop, left)]
-            case 3: return [end for end, _ in switch.first_entry(names.jump, claims=False)]
-            case 4: return [end for end, _ in switch.first_entry(names.ontop, claims=False)]
-            case 5: return [self.after_the_entry(switch, end) for end, _ in switch.first_entry(names.jump, claims=False)][:1]
+            case 0:
+                return [end for end, _, _, _ in switch.made(claims=False)]
+            case 1:
+                return [end for left in switch.leave(names.jump) for end, _ in switch.arrive(names.jump, left)]
+            case 2:
+                return [end for left in switch.leave(names.jump) for end, _ in switch.arrive(names.ontop, left)]
+            case 3:
+                return [end for end, _ in switch.first_entry(names.jump, claims=False)]
+            case 4:
+                return [end for end, _ in switch.first_entry(names.ontop, claims=False)]
+            case 5:
+                return [self.after_the_entry(switch, end) for end, _ in switch.first_entry(names.jump, claims=False)][
+                    :1
+                ]
 
     @staticmethod
     def after_the_entry(switch, end):
@@ -71,9 +92,12 @@ class Comparison:
         """Whether the calling convention gives the code that goes on there something in this register."""
         a = self.architecture
         begins = SCENARIOS.index(scenario) >= 3  # whoever begins has nothing in registers yet
-        return name in {a.sp, a.link, a.frame_pointer, *a.control_words, "where it goes", "return address", *a.thread} or \
-            name in {0: a.results[:1], 1: a.results}.get(SCENARIOS.index(scenario), a.arguments[:2]) or \
-            not begins and name in (*a.kept, *(f"v{i}" for i in range(8, 16)))
+        return (
+            name in {a.sp, a.link, a.frame_pointer, *a.control_words, "where it goes", "return address", *a.thread}
+            or name in {0: a.results[:1], 1: a.results}.get(SCENARIOS.index(scenario), a.arguments[:2])
+            or not begins
+            and name in (*a.kept, *(f"v{i}" for i in range(8, 16)))
+        )
 
     def text(self, scenario):
         found = self.differences(scenario)
@@ -92,7 +116,11 @@ class Comparison:
                 both.assumptions = ours.assumptions + theirs.assumptions
                 left, right = self.values(self.ours, ours), self.values(self.theirs, theirs)
                 for name in left:
-                    if not left[name].eq(right[name]) and name not in found and possible(both, left[name] != right[name]):
+                    if (
+                        not left[name].eq(right[name])
+                        and name not in found
+                        and possible(both, left[name] != right[name])
+                    ):
                         found.append(name)
                     else:
                         self.facts.proven += 1
@@ -120,8 +148,11 @@ def prove(folder):
     for scenario in SCENARIOS:
         lines.append("| " + " | ".join([scenario, *(c.text(scenario) for c in comparisons)]) + " |")
     table = "\n".join(lines) + "\n"
-    pages = [(page, match[1]) for page in (ROOT / "lib").rglob("*.md")
-             if (match := TABLE.search(page.read_text(encoding="utf-8")))]
+    pages = [
+        (page, match[1])
+        for page in (ROOT / "lib").rglob("*.md")
+        if (match := TABLE.search(page.read_text(encoding="utf-8")))
+    ]
     if len(pages) != 1:
         facts.fail(f"{len(pages)} pages of lib/ have the table of differences, one should", "lib/**/*.md")
     elif pages[0][1] != table:

@@ -13,6 +13,7 @@ from engine import EngineError
 @dataclasses.dataclass
 class Row:
     """The rules at one instruction: the CFA (register and offset, or an expression), and for each column a rule."""
+
     cfa: tuple = ("register", None, 0)
     rules: dict = dataclasses.field(default_factory=dict)
     signed: bool = False  # the return address carries a signature
@@ -40,27 +41,41 @@ def interpret(row, instructions, common, place, address, initial):
                 place += arguments[0] * code
                 if place > address:
                     return
-            case DW_CFA.nop | DW_CFA.GNU_args_size: pass
+            case DW_CFA.nop | DW_CFA.GNU_args_size:
+                pass
             case DW_CFA.offset | DW_CFA.offset_extended | DW_CFA.offset_extended_sf:
                 row.rules[arguments[0]] = "offset", arguments[1] * data
             case DW_CFA.restore | DW_CFA.restore_extended:
                 row.rules.pop(arguments[0], None)
                 if arguments[0] in initial.rules:
                     row.rules[arguments[0]] = initial.rules[arguments[0]]
-            case DW_CFA.undefined: row.rules[arguments[0]] = ("undefined",)
-            case DW_CFA.same_value: row.rules[arguments[0]] = ("same",)
-            case DW_CFA.register: row.rules[arguments[0]] = "register", arguments[1]
-            case DW_CFA.expression: row.rules[arguments[0]] = "expression", bytes(arguments[1])
-            case DW_CFA.def_cfa: row.cfa = "register", arguments[0], arguments[1]
-            case DW_CFA.def_cfa_register: row.cfa = "register", arguments[0], row.cfa[2]
-            case DW_CFA.def_cfa_offset: row.cfa = "register", row.cfa[1], arguments[0]
-            case DW_CFA.def_cfa_expression: row.cfa = "expression", bytes(arguments[0])
-            case DW_CFA.remember_state: remembered.append(row.copy())
+            case DW_CFA.undefined:
+                row.rules[arguments[0]] = ("undefined",)
+            case DW_CFA.same_value:
+                row.rules[arguments[0]] = ("same",)
+            case DW_CFA.register:
+                row.rules[arguments[0]] = "register", arguments[1]
+            case DW_CFA.expression:
+                row.rules[arguments[0]] = "expression", bytes(arguments[1])
+            case DW_CFA.val_expression:
+                row.rules[arguments[0]] = "value", bytes(arguments[1])
+            case DW_CFA.def_cfa:
+                row.cfa = "register", arguments[0], arguments[1]
+            case DW_CFA.def_cfa_register:
+                row.cfa = "register", arguments[0], row.cfa[2]
+            case DW_CFA.def_cfa_offset:
+                row.cfa = "register", row.cfa[1], arguments[0]
+            case DW_CFA.def_cfa_expression:
+                row.cfa = "expression", bytes(arguments[0])
+            case DW_CFA.remember_state:
+                remembered.append(row.copy())
             case DW_CFA.restore_state:
                 old = remembered.pop()
                 row.cfa, row.rules, row.signed = old.cfa, old.rules, old.signed
-            case DW_CFA.AARCH64_negate_ra_state: row.signed = not row.signed
-            case _: raise EngineError(f"call frame information has {instruction.opcode}, which is not modelled")
+            case DW_CFA.AARCH64_negate_ra_state:
+                row.signed = not row.signed
+            case _:
+                raise EngineError(f"call frame information has {instruction.opcode}, which is not modelled")
 
 
 @dataclasses.dataclass
@@ -100,7 +115,7 @@ class Unwinder:
         stack, at = [], 0
         while at < len(code):
             operation, at = code[at], at + 1
-            if 0x70 <= operation <= 0x8f:
+            if 0x70 <= operation <= 0x8F:
                 offset, at = leb128(code, at, True)
                 stack.append(self.register(operation - 0x70) + offset)
             elif operation == 0x06:
@@ -115,8 +130,11 @@ class Unwinder:
         if not function:
             raise EngineError("no call frame information")
         row = row_at(function, self.state.pc)
-        cfa = self.expression(row.cfa[1]) if row.cfa[0] == "expression" else z3.simplify(
-            self.register(row.cfa[1]) + row.cfa[2])
+        cfa = (
+            self.expression(row.cfa[1])
+            if row.cfa[0] == "expression"
+            else z3.simplify(self.register(row.cfa[1]) + row.cfa[2])
+        )
 
         @functools.cache
         def place():
@@ -125,10 +143,16 @@ class Unwinder:
         def value(column):
             rule = row.rules.get(column, ("same",))
             match rule[0]:
-                case "undefined": return None
-                case "same": return self.register(column)
-                case "register": return self.register(rule[1])
-                case "expression": return self.memory(self.expression(rule[1]), self.size(column))
+                case "undefined":
+                    return None
+                case "same":
+                    return self.register(column)
+                case "register":
+                    return self.register(rule[1])
+                case "expression":
+                    return self.memory(self.expression(rule[1]), self.size(column))
+                case "value":
+                    return self.expression(rule[1])
                 case "offset":
                     region, offset = place()
                     return region.content.load(offset + rule[1], self.size(column))
@@ -139,4 +163,6 @@ class Unwinder:
         return Caller(cfa, pc, {column: value(column) for column in columns})
 
     def size(self, column):
-        return self.architecture.place_of(self.architecture.dwarf[column])[1] if column in self.architecture.dwarf else 8
+        return (
+            self.architecture.place_of(self.architecture.dwarf[column])[1] if column in self.architecture.dwarf else 8
+        )

@@ -23,8 +23,12 @@ lifted = {}  # (architecture, address, bytes): VEX of one instruction; shared by
 def features_of(elf):
     """The bits of the property note that say what every entry of the program is ready for."""
     section = elf.get_section_by_name(".note.gnu.property")
-    return sum(p["pr_data"] for note in (section.iter_notes() if section else ()) for p in note["n_desc"]
-               if p["pr_type"] in ("GNU_PROPERTY_AARCH64_FEATURE_1_AND", "GNU_PROPERTY_X86_FEATURE_1_AND"))
+    return sum(
+        p["pr_data"]
+        for note in (section.iter_notes() if section else ())
+        for p in note["n_desc"]
+        if p["pr_type"] in ("GNU_PROPERTY_AARCH64_FEATURE_1_AND", "GNU_PROPERTY_X86_FEATURE_1_AND")
+    )
 
 
 class Image:
@@ -35,17 +39,28 @@ class Image:
             with open(path, "rb") as file:
                 elf = ELFFile(file)
                 self.segments = [(s["p_vaddr"], s.data()) for s in elf.iter_segments("PT_LOAD")]
-                self.symbols = {s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols() if s.name}
+                self.symbols = {
+                    s.name: s["st_value"] for s in elf.get_section_by_name(".symtab").iter_symbols() if s.name
+                }
                 self.features = features_of(elf)
                 text = elf.get_section_by_name(".text")
                 self.first, self.last = text["sh_addr"], text["sh_addr"] + text["sh_size"]
-                self.functions = [(f.header["initial_location"], f.header["address_range"], f)
-                                  for f in elf.get_dwarf_info().EH_CFI_entries() if isinstance(f, FDE)] \
-                    if elf.get_section_by_name(".eh_frame") else []
+                self.functions = (
+                    [
+                        (f.header["initial_location"], f.header["address_range"], f)
+                        for f in elf.get_dwarf_info().EH_CFI_entries()
+                        if isinstance(f, FDE)
+                    ]
+                    if elf.get_section_by_name(".eh_frame")
+                    else []
+                )
         except (OSError, ELFError, AttributeError, AssertionError) as error:
             raise ImageError(f"{path}: cannot be read as a program: {error}") from error
-        self.labels = sorted((address, name) for name, address in self.symbols.items()
-                             if self.first <= address < self.last and not name.startswith("$"))
+        self.labels = sorted(
+            (address, name)
+            for name, address in self.symbols.items()
+            if self.first <= address < self.last and not name.startswith("$")
+        )
 
     def address(self, symbol):
         if symbol not in self.symbols:
@@ -58,7 +73,7 @@ class Image:
     def bytes_at(self, address, size):
         for first, data in self.segments:
             if first <= address < first + len(data):
-                return data[address - first:address - first + size]
+                return data[address - first : address - first + size]
         raise ImageError(f"{self.name}: nothing lies at {address:#x}")
 
     def instruction(self, address):
@@ -72,9 +87,17 @@ class Image:
     def place(self, address):
         """Where that is, for people: function, distance, instruction."""
         name = next((f"{n}+{address - a:#x}" for a, n in reversed(self.labels) if a <= address), f"{address:#x}")
-        text = next((f"{i.mnemonic} {i.op_str}".strip() for i in
-                     self.architecture.disassembler.disasm(self.bytes_at(address, 15), address, 1)), "?") \
-            if self.holds(address) else "outside"
+        text = (
+            next(
+                (
+                    f"{i.mnemonic} {i.op_str}".strip()
+                    for i in self.architecture.disassembler.disasm(self.bytes_at(address, 15), address, 1)
+                ),
+                "?",
+            )
+            if self.holds(address)
+            else "outside"
+        )
         return f"{name} `{text}`"
 
     def function_at(self, address):

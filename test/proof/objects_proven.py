@@ -38,8 +38,12 @@ def variants():
     yield Variant("aarch64", "PAC and BTI", (both,), protected)
     yield Variant("aarch64", "PAC and BTI, linked backtraces", (both, link), {**protected, "links": True})
     yield Variant("aarch64", "shadow call stack", tuple(SHADOW_CALL_STACK), {"shadow_call_stack": True})
-    yield Variant("aarch64", "shadow call stack, PAC and BTI", (*SHADOW_CALL_STACK, both),
-                  {**protected, "shadow_call_stack": True})
+    yield Variant(
+        "aarch64",
+        "shadow call stack, PAC and BTI",
+        (*SHADOW_CALL_STACK, both),
+        {**protected, "shadow_call_stack": True},
+    )
     yield Variant("x86_64", "plain", ("-fcf-protection=none",), {})
     yield Variant("x86_64", "IBT", ("-fcf-protection=branch",), {"pads": True})
     yield Variant("x86_64", "IBT, linked backtraces", ("-fcf-protection=full", link), {"pads": True, "links": True})
@@ -59,8 +63,20 @@ def toolchain(variant, folder):
 
 def link(architecture, objects, target, base=BASE):
     """A program at a fixed address, with call frame information that is relocated; nobody runs it."""
-    run([TOOLS[architecture] + "ld", "-static", "-e", "0", f"-Ttext={base:#x}", f"-Ttext-segment={base - 0x80000:#x}",
-         *(f"--defsym={name}={address:#x}" for name, address in OUTSIDE.items()), *objects, "-o", target])
+    run(
+        [
+            TOOLS[architecture] + "ld",
+            "-static",
+            "-e",
+            "0",
+            f"-Ttext={base:#x}",
+            f"-Ttext-segment={base - 0x80000:#x}",
+            *(f"--defsym={name}={address:#x}" for name, address in OUTSIDE.items()),
+            *objects,
+            "-o",
+            target,
+        ]
+    )
     return Image(ARCHITECTURES[architecture], target)
 
 

@@ -1,9 +1,10 @@
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 """prove.py FOLDER [--jobs N] [--mutants [--only TEXT]]
 
-Proves the switch for all values: the objects of both processors in each way to assemble them; that Boost.Context's do
-the same; that the engine knows the instructions; that planted faults are found. With --mutants: which of the mutants of
-test/mutation the proof finds. The exit code is 1 if something is not proven, with the place."""
+Proves the switch for all values: the objects of both processors in each way to assemble them; the inline switch at
+places of GCC's and Clang's; that Boost.Context's objects do the same; that the engine knows the instructions; that
+planted faults are found. With --mutants: which of the mutants of test/mutation the proof finds. The exit code is 1 if
+something is not proven, with the place."""
 
 import argparse
 import multiprocessing
@@ -13,6 +14,7 @@ import sys
 import engine_model
 import equivalence
 import faults
+import inline_switch
 from engine import EngineError, Facts
 from image import ImageError
 from objects_proven import assemble, variants
@@ -26,13 +28,19 @@ def prove_object(variant, folder):
     return f"{facts.proven} claims hold for all values", facts.failures
 
 
+def prove_places(variant, folder):
+    facts = Facts()
+    inline_switch.Places(inline_switch.build(variant, folder), facts, variant).prove()
+    return f"{facts.proven} claims hold for all values", facts.failures
+
+
 def prove_equivalence(folder):
     facts, _ = equivalence.prove(folder)
     return f"{facts.proven} registers are equal, the others are those in the table", facts.failures
 
 
-def prove_model(variant, folder):
-    states, failures = engine_model.Model(variant, folder).compare(1)
+def prove_model(model, variant, folder):
+    states, failures = model(variant, folder).compare(1)
     return f"the engine does as the processor, in {states} random states", failures
 
 
@@ -44,9 +52,22 @@ def find_faults(folder):
 def tasks(folder):
     for variant in variants():
         yield f"{variant.architecture} {variant.name}", prove_object, (variant, folder)
+    for variant in inline_switch.VARIANTS:
+        yield f"{variant.architecture} {variant.name}, inline", prove_places, (variant, folder)
     yield "Boost.Context", prove_equivalence, (folder,)
     for variant in engine_model.VARIANTS:
-        yield f"{variant.architecture} {variant.name}, model", prove_model, (variant, folder / "model")
+        yield f"{variant.architecture} {variant.name}, model", prove_model, (
+            engine_model.Model,
+            variant,
+            folder / "model",
+        )
+    for variant in inline_switch.VARIANTS:
+        if variant.name in ("plain", "IBT"):
+            yield (
+                f"{variant.architecture} {variant.name}, inline, model",
+                prove_model,
+                (engine_model.PlacesModel, variant, folder / "model"),
+            )
     yield "faults", find_faults, (folder,)
 
 
@@ -69,6 +90,7 @@ def main():
     arguments.folder.mkdir(parents=True, exist_ok=True)
     if arguments.mutants:
         import mutants_found  # what it imports is only needed there
+
         return mutants_found.run(arguments.folder, arguments.only)
     status = 0
     with multiprocessing.Pool(arguments.jobs) as pool:

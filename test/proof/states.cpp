@@ -59,7 +59,8 @@ int main(int argc, char** argv) {
         std::perror(argv[1]);
         return 2;
     }
-    map(std::strtoull(argv[2], nullptr, 0), static_cast<std::size_t>(lseek(file, 0, SEEK_END)), PROT_READ | PROT_EXEC, file);
+    const auto size = static_cast<std::size_t>(lseek(file, 0, SEEK_END));
+    map(std::strtoull(argv[2], nullptr, 0), size, PROT_READ | PROT_EXEC, file);
     void* const memory = map(arena, arena_size, PROT_READ | PROT_WRITE, -1);
     auto* const pad = static_cast<unsigned char*>(map(landing, 4096, PROT_READ | PROT_WRITE, -1));
 #if defined(__aarch64__)

@@ -9,7 +9,7 @@ import dataclasses
 
 import z3
 
-from engine import SIGN, Bytes, Engine, EngineError, Region, State, number, word
+from engine import SIGN, Bytes, Engine, EngineError, Region, State, number, signature, word
 from frame_information import Unwinder
 from image import OUTSIDE
 
@@ -19,6 +19,7 @@ FAR = 1 << 20
 @dataclasses.dataclass(frozen=True)
 class Implementation:
     """The names of one implementation's functions, and what it promises."""
+
     make: str
     jump: str
     ontop: str
@@ -42,7 +43,9 @@ class Context:
         state = State(architecture, name)
         self.sp = state.sp
         self.registers = {r: state.get(r) for r in (*architecture.registers, *architecture.kept)}
-        self.return_address = state.get(architecture.link) if architecture.link else z3.BitVec(f"{name}.return address", 64)
+        self.return_address = (
+            state.get(architecture.link) if architecture.link else z3.BitVec(f"{name}.return address", 64)
+        )
         # where sp is once the call has returned: what unwinders call the CFA
         self.sp_afterwards = self.sp if architecture.link else self.sp + 8
 
@@ -50,6 +53,7 @@ class Context:
 @dataclasses.dataclass
 class NewContext:
     """Nobody called what runs there: the stack ends in this trampoline."""
+
     trampoline: str
     top: z3.BitVecRef
 
@@ -72,7 +76,7 @@ class Switch:
         self.columns = {c: r for c, r in self.architecture.dwarf.items() if r in self.architecture.kept}
         self.callers = {}  # region: the context whose stack it is
 
-    # -- the state in which code begins ---------------------------------------------------------------------------------
+    # -- the state in which code begins -------------------------------------------------------------------------------
 
     def begin(self, name):
         """A state in which a flow of control calls a function, with its stack."""
@@ -86,17 +90,24 @@ class Switch:
 
     def stack(self, name, context):
         frame, above = self.names.frame, 0 if self.architecture.link else 8
-        region = Region(f"{name}'s stack", context.sp, (-frame, above), (-frame, 0), Bytes(f"{name}'s stack"),
-                        alignment=0 if self.architecture.link else 8)
+        region = Region(
+            f"{name}'s stack",
+            context.sp,
+            (-frame, above),
+            (-frame, 0),
+            Bytes(f"{name}'s stack"),
+            alignment=0 if self.architecture.link else 8,
+        )
         if above:
             region.content.store(0, context.return_address)
         return region
 
     def engine(self, each=True):
-        return Engine(self.image, self.facts, self.describe if each and self.names.describes_frames else None,
-                      self.names.pads)
+        return Engine(
+            self.image, self.facts, self.describe if each and self.names.describes_frames else None, self.names.pads
+        )
 
-    # -- what is looked at before each instruction ----------------------------------------------------------------------
+    # -- what is looked at before each instruction --------------------------------------------------------------------
 
     def describe(self, state):
         """The call frame information gives the caller of the context on whose stack sp stands."""
@@ -110,8 +121,12 @@ class Switch:
     def described(self, state, caller, context, place):
         if isinstance(context, NewContext) and not context.is_inside(self.image, state.pc):  # still in the switch to it
             self.facts.equal(state, caller.sp, context.top, "an unwinder finds another sp", place)
-            self.facts.prove(state, caller.pc is not None and context.is_inside(self.image, number(caller.pc)),
-                             "an unwinder finds another pc than the trampoline's", place)
+            self.facts.prove(
+                state,
+                caller.pc is not None and context.is_inside(self.image, number(caller.pc)),
+                "an unwinder finds another pc than the trampoline's",
+                place,
+            )
             frame_pointer = next(c for c, r in self.columns.items() if r == self.architecture.frame_pointer)
             self.facts.prove(state, caller.registers[frame_pointer] == 0, "an unwinder finds a frame pointer", place)
             return
@@ -127,10 +142,15 @@ class Switch:
             if caller.registers[column] is None:
                 self.facts.fail(f"an unwinder finds no {register}", place)
             else:
-                self.facts.equal(state, caller.registers[column], context.registers[register],
-                                 f"an unwinder finds another {register}", place)
+                self.facts.equal(
+                    state,
+                    caller.registers[column],
+                    context.registers[register],
+                    f"an unwinder finds another {register}",
+                    place,
+                )
 
-    # -- claims about the end of a path ---------------------------------------------------------------------------------
+    # -- claims about the end of a path -------------------------------------------------------------------------------
 
     def equal(self, state, register, value, what, place):
         self.facts.equal(state, state.get(register), value, f"{register} is not {what}", place)
@@ -148,8 +168,12 @@ class Switch:
         """`allowed`: {region: (first, last)}"""
         for name, offset, size in state.written:
             first, last = next((a for n, a in allowed.items() if state.regions[n].name == name), (0, 0))
-            self.facts.prove(state, first <= offset and offset + size <= last,
-                             f"writes {size} bytes at {offset:+#x} of {name}, outside of the frame", place)
+            self.facts.prove(
+                state,
+                first <= offset and offset + size <= last,
+                f"writes {size} bytes at {offset:+#x} of {name}, outside of the frame",
+                place,
+            )
 
     def goes_to(self, state, target, what, place, is_function):
         end = state.exit
@@ -159,11 +183,16 @@ class Switch:
         if not self.names.pads or end.kind == "ret":
             return
         if not self.architecture.is_aarch64:
-            self.facts.prove(state, is_function or end.through == "notrack", f"goes to {what}, where no landing pad is",
-                             place)
+            self.facts.prove(
+                state, is_function or end.through == "notrack", f"goes to {what}, where no landing pad is", place
+            )
         else:
-            self.facts.prove(state, is_function and end.through in ("x16", "x17"),
-                             f"goes to {what} through {end.through}, which its landing pad does not allow", place)
+            self.facts.prove(
+                state,
+                is_function and end.through in ("x16", "x17"),
+                f"goes to {what} through {end.through}, which its landing pad does not allow",
+                place,
+            )
 
     def keeps_addresses_signed(self, state, secrets, place):
         """No word in memory that this code wrote depends on a code address but through its signature."""
@@ -172,11 +201,15 @@ class Switch:
         for region in state.regions.values():
             for value in {id(v): v for v, _ in region.content.content.values()}.values():
                 inside = number(value)
-                self.facts.prove(state, not any(mentions(value, s) for s in secrets) and
-                                 not (inside is not None and self.image.holds(inside)),
-                                 f"leaves a code address in {region.name} that is not signed", place)
+                self.facts.prove(
+                    state,
+                    not any(mentions(value, s) for s in secrets)
+                    and not (inside is not None and self.image.holds(inside)),
+                    f"leaves a code address in {region.name} that is not signed",
+                    place,
+                )
 
-    # -- leave and arrive -----------------------------------------------------------------------------------------------
+    # -- leave and arrive ---------------------------------------------------------------------------------------------
 
     def leave(self, function, name="A", claims=True):
         """`name` calls the function, which goes elsewhere. All ends, as (state, context, the context left at rest)."""
@@ -193,7 +226,9 @@ class Switch:
             where = self.architecture.results[0] if function == self.names.jump else self.architecture.arguments[0]
             rest = context.sp - self.names.frame
             if claims and not self.names.is_reference:
-                self.facts.equal(end, end.get(where), rest, "the context that is passed on is not the frame", end.exit.place)
+                self.facts.equal(
+                    end, end.get(where), rest, "the context that is passed on is not the frame", end.exit.place
+                )
                 self.has_written(end, {name: (-self.names.frame, 0)}, end.exit.place)
                 self.keeps_addresses_signed(end, [context.return_address], end.exit.place)
             result.append((end, context, rest))
@@ -252,9 +287,11 @@ class Switch:
         return region.content.load(offset, 8)
 
     def returns_to(self, state, address, place):
-        self.facts.equal(state, self.return_address_of(state), address, "the function will not return where it should", place)
+        self.facts.equal(
+            state, self.return_address_of(state), address, "the function will not return where it should", place
+        )
 
-    # -- new contexts ---------------------------------------------------------------------------------------------------
+    # -- new contexts -------------------------------------------------------------------------------------------------
 
     def top_of(self, context):
         """Where the stack of a new context begins: at the 16-byte aligned top of its memory; with a shadow call stack
@@ -317,11 +354,23 @@ class Switch:
         place = state.exit.place
         if claims:
             self.goes_to(state, context.registers[self.architecture.arguments[2]], "the function", place, True)
-            self.equal(state, self.architecture.arguments[0], context.sp - self.names.frame, "the context that left", place)
-            self.equal(state, self.architecture.arguments[1], context.registers[self.architecture.arguments[1]], "the data",
-                       place)
-            self.facts.equal(state, state.sp, top - (0 if self.architecture.link else 8),
-                             "sp is not at the top of the new stack", place)
+            self.equal(
+                state, self.architecture.arguments[0], context.sp - self.names.frame, "the context that left", place
+            )
+            self.equal(
+                state,
+                self.architecture.arguments[1],
+                context.registers[self.architecture.arguments[1]],
+                "the data",
+                place,
+            )
+            self.facts.equal(
+                state,
+                state.sp,
+                top - (0 if self.architecture.link else 8),
+                "sp is not at the top of the new stack",
+                place,
+            )
         back = number(self.return_address_of(state))
         if back is None or not self.image.holds(back):
             raise EngineError(f"{place}: the function returns to {back}, not into a trampoline")
@@ -331,8 +380,14 @@ class Switch:
         for end in self.engine(claims).run(after, back):
             result.append((end, context))
             if claims:
-                self.entered(end, tuple(after.registers_at_return[r] for r in self.architecture.results), None, top, entry,
-                             creator)
+                self.entered(
+                    end,
+                    tuple(after.registers_at_return[r] for r in self.architecture.results),
+                    None,
+                    top,
+                    entry,
+                    creator,
+                )
         return result
 
     def call_returns(self, state, name):
@@ -354,8 +409,13 @@ class Switch:
         self.goes_to(state, entry, "the entry", place, True)
         for register, value, what in zip(self.architecture.arguments, transfer, ("transfer.from", "transfer.data")):
             self.equal(state, register, value, what, place)
-        self.facts.equal(state, state.sp, top - (0 if self.architecture.link else 8),
-                         "the entry's sp is not at the top of its stack", place)
+        self.facts.equal(
+            state,
+            state.sp,
+            top - (0 if self.architecture.link else 8),
+            "the entry's sp is not at the top of its stack",
+            place,
+        )
         self.equal(state, frame_pointer, word(0), "0, where a walk along frame pointers ends", place)
         for register in self.architecture.control_words:
             self.equal(state, register, creator.registers[register], "what the creator had", place)
@@ -374,73 +434,95 @@ class Switch:
             return
         for address in (back, back - 1):
             inside = self.image.function_at(address)
-            self.facts.prove(state, inside is not None and inside is ours,
-                             f"the return address{'' if address == back else ' - 1'} is not in {function}", place)
+            self.facts.prove(
+                state,
+                inside is not None and inside is ours,
+                f"the return address{'' if address == back else ' - 1'} is not in {function}",
+                place,
+            )
         after = self.call_returns(state, "the entry")
         for register in (*self.kept, *self.thread):  # it need not even have kept what every function keeps
             after.put(register, z3.BitVec(f"the entry.{register}", after.get(register).size()))
         for end in self.engine().run(after, back):
             kind, target = expected
-            self.facts.prove(end, end.exit.kind == kind and (target is None or number(end.exit.target) == target),
-                             "the process is not stopped when the function returns", end.exit.place)
+            self.facts.prove(
+                end,
+                end.exit.kind == kind and (target is None or number(end.exit.target) == target),
+                "the process is not stopped when the function returns",
+                end.exit.place,
+            )
             if kind != "call":
                 continue
-            self.facts.prove(end, end.sp & 15 == (0 if self.architecture.link else 8), "abort's sp is not aligned",
-                             end.exit.place)
+            self.facts.prove(
+                end, end.sp & 15 == (0 if self.architecture.link else 8), "abort's sp is not aligned", end.exit.place
+            )
             beyond = number(self.return_address_of(end))
-            self.facts.prove(end, beyond is not None and self.image.function_at(beyond) is ours,
-                             f"the call's return address is not in {function}", end.exit.place)
+            self.facts.prove(
+                end,
+                beyond is not None and self.image.function_at(beyond) is ours,
+                f"the call's return address is not in {function}",
+                end.exit.place,
+            )
 
     def resting_new_context(self):
         """An unwinder looks up the address before the one where a context goes on: of a new one, too."""
         for end, _, _, _ in self.made(claims=False):
-            resting = [number(v) if number(v) is not None else number(v.arg(0)) for v, _ in
-                       end.regions["new"].content.content.values() if number(v) is not None or v.decl().eq(SIGN)]
+            resting = [
+                number(v) if number(v) is not None else number(v.arg(0))
+                for v, _ in end.regions["new"].content.content.values()
+                if number(v) is not None or v.decl().eq(SIGN)
+            ]
             inside = {address for address in resting if address and self.image.holds(address)}
             self.facts.prove(end, len(inside) == 1, "a new context has no place to go on", end.exit.place)
             for address in inside:
                 place = self.image.place(address)
                 ours = self.image.function_at(self.image.address(self.names.context_entry))
                 found = self.image.function_at(address - 1)
-                if self.facts.prove(end, found is not None and found is ours,
-                                    f"the address before it is not in {self.names.context_entry}", place):
+                if self.facts.prove(
+                    end,
+                    found is not None and found is ours,
+                    f"the address before it is not in {self.names.context_entry}",
+                    place,
+                ):
                     end.pc = address - 1
                     caller = Unwinder(Engine(self.image, self.facts), end).caller({})
                     self.facts.prove(end, caller.pc is None, "an unwinder goes on, but nobody called this", place)
 
-    # -- the entry of a fiber -------------------------------------------------------------------------------------------
+    # -- the entry of a fiber -----------------------------------------------------------------------------------------
 
     def fiber_entry(self):
-        """The inline switch comes to a fiber for the first time: x0 (rdi) is the block, x29 and x19 (rbp and rbx) are the
-        function and its argument, sp is the top of the stack. Everything else may be anything."""
+        """The inline switch comes to a fiber for the first time: x0 (rdi) is the block, x29 and x19 (rbp and rbx) are
+        the function and its argument, sp is the top of the stack. Everything else may be anything."""
         architecture, names = self.architecture, self.names
         state = State(architecture, "B")
         block, top = state.get(architecture.arguments[0]), z3.BitVec("top", 64)
         function, argument = z3.BitVec("function", 64), state.get(architecture.base)
         signed = function
         if names.signs:
-            state.signed.append((function, top))
-            signed = SIGN(function, top)
+            signed = signature(state, function, top)
         state.put(architecture.frame_pointer, signed)
         state.put(architecture.sp, top)
-        state.regions["new"] = Region("the fiber's stack", top, (-8, 0), (0, 0) if architecture.link else (-8, 0),
-                                      Bytes("the fiber's stack"))
+        state.regions["new"] = Region(
+            "the fiber's stack", top, (-8, 0), (0, 0) if architecture.link else (-8, 0), Bytes("the fiber's stack")
+        )
         state.regions["block"] = Region("the block", block, (0, 0), (0, 0), Bytes("the block"), is_stack=False)
         state.assumptions.append(top & 15 == 0)
         state.pad = ("branch through x16" if architecture.is_aarch64 else "branch") if names.pads else ""
         before = {r: state.get(r) for r in architecture.registers}
         resumer = [state.regions["block"].content.load(8 * i, 8) for i in range(4)]
         if names.signs:
-            state.regions["block"].content.store(16, SIGN(resumer[2], resumer[3]))
-            state.signed.append((resumer[2], resumer[3]))
+            state.regions["block"].content.store(16, signature(state, resumer[2], resumer[3]))
         self.callers = {"new": NewContext(names.fiber_entry, top)}
         linked = self.linked_caller(resumer) if names.links else None
         for end in Engine(self.image, self.facts, linked or self.describe, names.pads).run(
-                state, self.image.address(names.fiber_start)):
+            state, self.image.address(names.fiber_start)
+        ):
             place = end.exit.place
             self.goes_to(end, function, "the function", place, True)
             self.equal(end, architecture.arguments[0], argument, "its argument", place)
-            self.facts.equal(end, end.sp, top - (0 if architecture.link else 8), "sp is not at the top of the stack", place)
+            self.facts.equal(
+                end, end.sp, top - (0 if architecture.link else 8), "sp is not at the top of the stack", place
+            )
             if names.links:
                 self.equal(end, architecture.frame_pointer, block + 8, "the frame record in the block", place)
                 self.equal(end, architecture.base, block, "the block", place)
@@ -451,16 +533,27 @@ class Switch:
                 self.facts.prove(end, register not in end.touched, f"{register} is read or written", place)
             if names.links:
                 entry = self.image.function_at(self.image.address(names.fiber_entry))
-                self.facts.prove(end, b"S" in entry.cie.header["augmentation"],
-                                 "an unwinder is not told that the caller was not left by a call", place)
+                self.facts.prove(
+                    end,
+                    b"S" in entry.cie.header["augmentation"],
+                    "an unwinder is not told that the caller was not left by a call",
+                    place,
+                )
             else:
                 self.comes_back(end, names.fiber_entry, place, ("trap", None))
         start = self.image.address(names.fiber_start)
-        self.facts.prove(state, self.image.function_at(start - 1) is self.image.function_at(
-            self.image.address(names.fiber_entry)) is not None, f"the address before {names.fiber_start} is not in "
-            f"{names.fiber_entry}", self.image.place(start))
+        self.facts.prove(
+            state,
+            self.image.function_at(start - 1)
+            is self.image.function_at(self.image.address(names.fiber_entry))
+            is not None,
+            f"the address before {names.fiber_start} is not in " f"{names.fiber_entry}",
+            self.image.place(start),
+        )
         if architecture.is_aarch64:  # a fiber that has not begun has the same tag bits as one that waits
-            self.facts.prove(state, start & 15 == 4, "does not lie 4 bytes beyond a multiple of 16", self.image.place(start))
+            self.facts.prove(
+                state, start & 15 == 4, "does not lie 4 bytes beyond a multiple of 16", self.image.place(start)
+            )
 
     def linked_caller(self, resumer):
         """WEFT_LINK_BACKTRACES: an unwinder goes on to the resumer once the block is in its register, and up to there
@@ -473,8 +566,10 @@ class Switch:
         def each(state):
             place = self.image.place(state.pc)
             caller = Unwinder(Engine(self.image, self.facts), state).caller(columns)
-            last = self.image.instruction(state.pc)[0].jumpkind == "Ijk_Boring" and \
-                self.image.instruction(state.pc)[0].next.tag == "Iex_RdTmp"
+            last = (
+                self.image.instruction(state.pc)[0].jumpkind == "Ijk_Boring"
+                and self.image.instruction(state.pc)[0].next.tag == "Iex_RdTmp"
+            )
             if caller.pc is None:
                 self.facts.prove(state, not stage["linked"] and not last, "an unwinder finds no caller", place)
                 return
@@ -482,17 +577,27 @@ class Switch:
             self.facts.equal(state, caller.sp, sp, "an unwinder finds another sp than the resumer's", place)
             self.facts.equal(state, caller.pc, pc, "an unwinder finds another pc than the resumer's", place)
             for column, register in columns.items():
-                self.facts.equal(state, caller.registers[column], base if register == arch.base else frame,
-                                 f"an unwinder finds another {register} than the resumer's", place)
+                self.facts.equal(
+                    state,
+                    caller.registers[column],
+                    base if register == arch.base else frame,
+                    f"an unwinder finds another {register} than the resumer's",
+                    place,
+                )
+
         return each
 
-    # -- all ------------------------------------------------------------------------------------------------------------
+    # -- all ----------------------------------------------------------------------------------------------------------
 
     def prove(self):
         names = self.names
         promised = names.pads | names.signs << 1
-        self.facts.prove(State(self.architecture, "A"), self.image.features == promised,
-                         f"the object promises the features {self.image.features:#x}, it should {promised:#x}", "its note")
+        self.facts.prove(
+            State(self.architecture, "A"),
+            self.image.features == promised,
+            f"the object promises the features {self.image.features:#x}, it should {promised:#x}",
+            "its note",
+        )
         for arriver in (names.jump, names.ontop):
             for leaver in (names.jump, names.ontop):
                 self.round_trip(leaver, arriver)
@@ -503,13 +608,17 @@ class Switch:
 
 class Ignored:
     """Facts that nobody asks for."""
+
     proven = 0
 
-    def fail(self, statement, place): pass
+    def fail(self, statement, place):
+        pass
 
-    def prove(self, state, claim, statement, place): return True
+    def prove(self, state, claim, statement, place):
+        return True
 
-    def equal(self, state, left, right, statement, place): return True
+    def equal(self, state, left, right, statement, place):
+        return True
 
 
 def mentions(term, symbol):
@@ -526,6 +635,13 @@ def mentions(term, symbol):
     return False
 
 
-WEFT = Implementation("weft_make_context", "weft_jump_context", "weft_ontop_context", 0, "weft_fiber_entry", "weft_fiber_start",
-                      "weft_context_entry")
+WEFT = Implementation(
+    "weft_make_context",
+    "weft_jump_context",
+    "weft_ontop_context",
+    0,
+    "weft_fiber_entry",
+    "weft_fiber_start",
+    "weft_context_entry",
+)
 BOOST = Implementation("make_fcontext", "jump_fcontext", "ontop_fcontext", 0, describes_frames=False, is_reference=True)

@@ -99,8 +99,8 @@
     "stp  x12, x10, [x0, %c[pc_sp]]\n\t"    /* ours go where they were */                                              \
     "stp  x19, x29, [x0, %c[leaving]]\n\t"                                                                             \
     "ldp  x19, x29, [x0, %c[arriving]]\n\t" /* the arriving context's registers */                                     \
-    WEFT_EXCHANGE_SHADOW                                                                                               \
     WEFT_CFI_ARRIVING                                                                                                  \
+    WEFT_EXCHANGE_SHADOW                                                                                               \
     WEFT_CHECK_THEIRS                       /* x17 = the arriving pc */                                                \
     "mov  sp, x9\n\t"                       /* now on its stack */                                                     \
     "br   x17\n\t"                          /* goes on there, at its label 1 or at its entry */                        \
