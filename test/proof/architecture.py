@@ -9,6 +9,9 @@ import capstone
 # Registers of the machine that VEX has no exact word for. They are kept behind its guest state.
 MXCSR, X87_CW = 4096, 4104
 
+# What VEX keeps in its guest state for itself; of the control words it has the rounding modes there.
+NOTES = ("emnote", "cmstart", "cmlen", "nraddr", "ip_at_syscall", "sseround", "fpround")
+
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
@@ -37,9 +40,15 @@ class Architecture:
         return self.registers.get(register) or self.parts[register]
 
     def name_at(self, offset):
-        return next(
-            (n for n, (first, size) in self.registers.items() if first <= offset < first + size), f"guest+{offset}"
-        )
+        """The register that a byte of VEX's guest state belongs to; "" for VEX's own notes."""
+        for name, (first, size) in self.registers.items():
+            if first <= offset < first + size:
+                return name
+        for name in NOTES:
+            first, size = self.parts.get(name, (0, 0))
+            if first <= offset < first + size:
+                return ""
+        raise LookupError(f"byte {offset} of VEX's guest state")
 
 
 def _aarch64():

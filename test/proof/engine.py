@@ -389,16 +389,23 @@ class Engine:
     def put(self, state, offset, value):
         if offset == self.architecture.vex.ip_offset:
             return
-        state.touched.add(self.architecture.name_at(offset))
-        if self.architecture.name_at(offset).startswith("guest+"):
-            return  # VEX's own notes
-        state.registers.store(offset, value)
+        if self.touch(state, offset):
+            state.registers.store(offset, value)
 
     def get(self, state, offset, size):
         if offset == self.architecture.vex.ip_offset:
             return word(state.pc)
-        state.touched.add(self.architecture.name_at(offset))
+        self.touch(state, offset)
         return state.registers.load(offset, size)
+
+    def touch(self, state, offset):
+        """Notes that a register is used; "" if it is none."""
+        try:
+            name = self.architecture.name_at(offset)
+        except LookupError as error:
+            raise EngineError(f"uses {error}, which is no register that is modelled") from error
+        state.touched.add(name)
+        return name
 
     def resolve(self, state, address):
         """(region, offset)"""
