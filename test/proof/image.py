@@ -45,6 +45,8 @@ class Image:
                 self.features = features_of(elf)
                 text = elf.get_section_by_name(".text")
                 self.first, self.last = text["sh_addr"], text["sh_addr"] + text["sh_size"]
+                sections = [elf.get_section_by_name(name) for name in (".text", ".eh_frame")]
+                self.contents = [section.data() if section else b"" for section in sections]
                 self.functions = (
                     [
                         (f.header["initial_location"], f.header["address_range"], f)

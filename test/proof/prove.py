@@ -19,12 +19,17 @@ from engine import EngineError, Facts
 from image import ImageError
 from objects_proven import assemble, variants
 from switch import Switch
-from toolchain import BuildError
+from toolchain import ROOT, BuildError
 
 
 def prove_object(variant, folder):
     facts = Facts()
-    Switch(assemble(variant, folder), facts, variant.implementation()).prove()
+    image = assemble(variant, folder)
+    Switch(image, facts, variant.implementation()).prove()
+    # The same functions under Boost's names.
+    other = assemble(variant, folder / "fcontext", ROOT / "lib/fcontext/fcontext.S")
+    if image.contents != other.contents:
+        facts.fail("has other instructions or other call frame information than weft's own object", "weft::fcontext")
     return f"{facts.proven} claims hold for all values", facts.failures
 
 
