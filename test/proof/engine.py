@@ -32,6 +32,10 @@ def number(term):
     return term.as_long() if z3.is_bv_value(term) else None
 
 
+def text_of(term):
+    return " ".join(str(z3.simplify(term)).split())
+
+
 # Pointer authentication: nothing is known of it but aut(sign(p, m), m) = p, see Engine.authenticate, and signature().
 SIGN = z3.Function("sign", z3.BitVecSort(64), z3.BitVecSort(64), z3.BitVecSort(64))
 AUT = z3.Function("aut", z3.BitVecSort(64), z3.BitVecSort(64), z3.BitVecSort(64))
@@ -413,7 +417,7 @@ class Engine:
             distance = number(address - region.base)
             if distance is not None:
                 return region, distance - (1 << 64) if distance >> 63 else distance
-        raise EngineError(f"the address {z3.simplify(address)} lies in no stack and no block")
+        raise EngineError(f"the address {text_of(address)} lies in no stack and no block")
 
     def load(self, state, address, size):
         constant = number(address)
@@ -448,7 +452,7 @@ class Engine:
         try:
             region, offset = self.resolve(state, state.sp)
         except EngineError:
-            raise EngineError(f"afterwards sp is {z3.simplify(state.sp)}, in no stack") from None
+            raise EngineError(f"afterwards sp is {text_of(state.sp)}, in no stack") from None
         place = self.image.place(state.pc)
         if not region.is_stack:
             self.facts.fail(f"sp points into {region.name}", place)
