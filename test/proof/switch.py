@@ -32,7 +32,6 @@ class Implementation:
     signs: bool = False  # signs what it leaves in memory
     shadow_call_stack: bool = False
     links: bool = False  # WEFT_LINK_BACKTRACES
-    is_reference: bool = False  # is run to be compared with, not to be proven
 
 
 class Context:
@@ -211,38 +210,29 @@ class Switch:
 
     # -- leave and arrive ---------------------------------------------------------------------------------------------
 
-    def leave(self, function, name="A", claims=True):
-        """`name` calls the function, which goes elsewhere. All ends, as (state, context, the context left at rest)."""
-        state, context = self.begin(name)
+    def leave(self, function):
+        """A calls the function, which goes elsewhere. All ends, as (state, A, the context left at rest)."""
+        state, context = self.begin("A")
         to = state.get(self.architecture.arguments[0])
         state.regions["elsewhere"] = Region("the arriving context", to, (0, FAR), (0, 0), Bytes("elsewhere"))
         if self.architecture.is_aarch64:
             state.assumptions.append(to & 15 == 0)
-        engine = Engine(self.image, self.facts if claims else Ignored(), None, self.names.pads and claims)
         result = []
-        for end in engine.run(state, self.image.address(function)):
-            if not claims:
-                self.check_end(end)
+        for end in self.engine(False).run(state, self.image.address(function)):
             where = self.architecture.results[0] if function == self.names.jump else self.architecture.arguments[0]
             rest = context.sp - self.names.frame
-            if claims and not self.names.is_reference:
-                self.facts.equal(
-                    end, end.get(where), rest, "the context that is passed on is not the frame", end.exit.place
-                )
-                self.has_written(end, {name: (-self.names.frame, 0)}, end.exit.place)
-                self.keeps_addresses_signed(end, [context.return_address], end.exit.place)
+            self.facts.equal(
+                end, end.get(where), rest, "the context that is passed on is not the frame", end.exit.place
+            )
+            self.has_written(end, {"A": (-self.names.frame, 0)}, end.exit.place)
+            self.keeps_addresses_signed(end, [context.return_address], end.exit.place)
             result.append((end, context, rest))
         return result
 
-    @staticmethod
-    def check_end(end):
-        if end.exit.kind == "trap":
-            raise EngineError(f"{end.exit.place}: ends in a trap")
-
-    def arrive(self, function, left, name="B"):
-        """`name` calls the function with the context that was left. All ends, as (state, context)."""
+    def arrive(self, function, left):
+        """B calls the function with the context that was left. All ends, as (state, B)."""
         old, other, rest = left
-        state, context = self.begin(name)
+        state, context = self.begin("B")
         state.assumptions += old.assumptions
         state.signed += old.signed
         region = old.regions[other.name].copy()
@@ -606,21 +596,6 @@ class Switch:
         self.fiber_entry()
 
 
-class Ignored:
-    """Facts that nobody asks for."""
-
-    proven = 0
-
-    def fail(self, statement, place):
-        pass
-
-    def prove(self, state, claim, statement, place):
-        return True
-
-    def equal(self, state, left, right, statement, place):
-        return True
-
-
 def mentions(term, symbol):
     """Whether the value depends on the symbol otherwise than by a signature."""
     seen, work = set(), [term]
@@ -644,4 +619,4 @@ WEFT = Implementation(
     "weft_fiber_start",
     "weft_context_entry",
 )
-BOOST = Implementation("make_fcontext", "jump_fcontext", "ontop_fcontext", 0, describes_frames=False, is_reference=True)
+BOOST = Implementation("make_fcontext", "jump_fcontext", "ontop_fcontext", 0, describes_frames=False)
