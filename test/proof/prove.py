@@ -9,6 +9,7 @@ something is not proven, with the place."""
 import argparse
 import multiprocessing
 import pathlib
+import subprocess
 import sys
 
 import engine_model
@@ -80,7 +81,7 @@ def work(task):
     name, function, arguments = task
     try:
         result, failures = function(*arguments)
-    except (EngineError, ImageError, BuildError, ValueError, OSError) as error:
+    except (EngineError, ImageError, BuildError, ValueError, OSError, subprocess.SubprocessError) as error:
         result, failures = "FAILED", [(str(error), "")]
     return name, result, failures
 
