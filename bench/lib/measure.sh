@@ -14,7 +14,7 @@ readonly echo='^asio'
 
 # Those that look at the memory of the process need one of their own; a million coroutines fill the machine.
 readonly alone='^memory|coroutines:1000000/'
-readonly at_a_million='^memory.*coroutines:100000/|^memory.*/(jump_fcontext|boost::context::fiber|weft::fiber|weft::stackful|plain coroutine)/coroutines:1000000/|^(round robin|random order)/(jump_fcontext|weft::fiber|plain coroutine)/coroutines:1000000/'
+readonly at_a_million='^memory.*coroutines:100000/|^memory.*/(jump_fcontext|boost::context::fiber|weft::fiber|weft::fiber with small stacks|weft::stackful|plain coroutine)/coroutines:1000000/|^(round robin|random order)/(jump_fcontext|weft::fiber|weft::fiber with small stacks|plain coroutine)/coroutines:1000000/'
 
 build_bench() { # preset
     if ! step "$1" configure cmake --preset "$1" ||

@@ -39,14 +39,14 @@
 namespace weft {
 
 /// Misuse of a fiber; what() says what to do instead.
-class WEFT_API fiber_error : public std::logic_error {
+class WEFT_EXPORT fiber_error : public std::logic_error {
 public:
     using std::logic_error::logic_error;
     ~fiber_error() override;
 };
 
 /// Something that needs a running fiber was called outside of one.
-class WEFT_API not_in_fiber : public fiber_error {
+class WEFT_EXPORT not_in_fiber : public fiber_error {
 public:
     using fiber_error::fiber_error;
     ~not_in_fiber() override;
@@ -56,7 +56,7 @@ public:
 /// is no std::exception; a `catch (...)` that swallows it meets it again at the next suspension. A destructor that
 /// suspends while it passes meets it too, and ends the program, as with any exception that leaves a destructor; so does
 /// one that is suspended while another exception passes, when its fiber is destroyed.
-class WEFT_API forced_unwind {
+class WEFT_EXPORT forced_unwind {
 public:
     /// Made by weft alone.
     explicit forced_unwind(const detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
@@ -68,7 +68,7 @@ private:
 };
 
 /// Names a fiber without owning it; valid while the fiber exists. What a body is given to suspend itself with.
-class fiber_ref {
+class WEFT_TAGGED fiber_ref {
 public:
     /// Made by weft; see this_fiber::get().
     explicit fiber_ref(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
@@ -98,14 +98,26 @@ private:
 template <class Fn>
 concept fiber_body = std::move_constructible<Fn> && (std::invocable<Fn&, fiber_ref> || std::invocable<Fn&>);
 
+/// How a fiber is to be made, or the body of a generator or a coroutine (see weft/generator.hpp, weft/stackful.hpp):
+///
+///     weft::fiber f{weft::fiber_options{.floating_point = weft::fp_env::per_fiber, .name = "parser"}, body};
+struct fiber_options {
+    fp_env floating_point = fp_env::thread; ///< whose rounding mode it runs with
+    const char* name = nullptr; ///< see fiber_ref::set_name
+    /// How much stack it has, at least, in bytes; 0: default_stack_size(). It comes from stack_pool::process(stack_size).
+    /// Not together with an allocator, whose stacks have the size they have.
+    std::size_t stack_size = 0;
+};
+
 namespace detail {
 
 [[noreturn]] WEFT_API void throw_stack_too_small(std::size_t size, std::size_t needed);
+[[noreturn]] WEFT_API void throw_stack_named_twice();
 
 /// What lies at the top of a fiber's stack: its details, room for its body, and the allocator and the memory of the
 /// stack.
 template <class Allocator, std::size_t BodySize, std::size_t BodyAlignment>
-class fiber_frame final : public fiber_details {
+class WEFT_TAGGED fiber_frame final : public fiber_details {
 public:
     using stack_type = decltype(std::declval<Allocator&>().allocate());
 
@@ -123,7 +135,7 @@ public:
         fiber_frame* frame = nullptr;
         WEFT_TRY {
             frame = new (reinterpret_cast<void*>(place)) fiber_frame(allocator, memory);
-            return prepare(*frame, reinterpret_cast<void*>(lowest));
+            return prepare(*frame, {reinterpret_cast<void*>(lowest), memory.size});
         }
         WEFT_CATCH(...) {
             if (frame) frame->~fiber_frame();
@@ -175,7 +187,7 @@ using idle_fiber_frame = fiber_frame<default_stack_allocator, 128, alignof(fiber
 
 /// A body in a frame.
 template <class Frame, class Body>
-struct fiber_body {
+struct WEFT_TAGGED fiber_body {
     static Body& of(const fiber_record& record) noexcept {
         return *std::launder(static_cast<Body*>(Frame::body(record)));
     }
@@ -195,7 +207,8 @@ struct fiber_body {
         ~guard() { std::destroy_at(&body); }
     };
 
-    static constexpr fiber_operations operations{&run, &destroy, &Frame::release, &Frame::memory, WEFT_EXCEPTIONS != 0};
+    static constexpr fiber_operations operations{
+        &run, &destroy, &Frame::release, &Frame::memory, WEFT_EXCEPTIONS != 0, requires { typename Body::yields; }};
 };
 
 /// Stands in for a body that could not be made.
@@ -213,7 +226,7 @@ fiber_record& make_fiber([[maybe_unused]] Allocator allocator, Fn&& fn) {
         fiber = &take_idle_fiber();
     } else {
         fiber = &frame::create(std::move(allocator));
-        fiber->progress = own_stack;
+        fiber->progress |= own_stack;
     }
     const fiber_operations*& operations = fiber->details->operations;
     WEFT_TRY {
@@ -229,18 +242,22 @@ fiber_record& make_fiber([[maybe_unused]] Allocator allocator, Fn&& fn) {
     return *fiber;
 }
 
+/// The same with the stack that the options name.
+template <class Allocator, class Fn>
+fiber_record& make_fiber(Allocator allocator, const fiber_options& options, Fn&& fn) {
+    if (options.stack_size != 0) {
+        if constexpr (std::same_as<Allocator, default_stack_allocator>)
+            return make_fiber(stack_pool::process(options.stack_size).allocator(), std::forward<Fn>(fn));
+        else
+            throw_stack_named_twice();
+    }
+    return make_fiber(std::move(allocator), std::forward<Fn>(fn));
+}
+
 } // namespace detail
 
-/// How a fiber is to be made, or the body of a generator or a coroutine (see weft/generator.hpp, weft/stackful.hpp):
-///
-///     weft::fiber f{weft::fiber_options{.floating_point = weft::fp_env::per_fiber, .name = "parser"}, body};
-struct fiber_options {
-    fp_env floating_point = fp_env::thread; ///< whose rounding mode it runs with
-    const char* name = nullptr; ///< see fiber_ref::set_name
-};
-
 /// Owns a stackful coroutine. Move-only.
-class fiber {
+class WEFT_TAGGED fiber {
 public:
     /// Empty: stands for no fiber.
     fiber() noexcept = default;
@@ -259,7 +276,8 @@ public:
     fiber(std::allocator_arg_t, Allocator allocator, Fn&& fn)
         : record_{&detail::make_fiber(std::move(allocator), std::forward<Fn>(fn))} {}
 
-    /// The same two with options.
+    /// The same two with options. \throws also std::invalid_argument if guarded_stack refuses their stack_size, or if
+    /// they name one and there is an allocator.
     template <class Fn>
         requires fiber_body<std::decay_t<Fn>>
     fiber(const fiber_options& options, Fn&& fn)
@@ -268,7 +286,7 @@ public:
     template <stack_allocator Allocator, class Fn>
         requires fiber_body<std::decay_t<Fn>>
     fiber(std::allocator_arg_t, Allocator allocator, const fiber_options& options, Fn&& fn)
-        : fiber(std::allocator_arg, std::move(allocator), std::forward<Fn>(fn)) {
+        : record_{&detail::make_fiber(std::move(allocator), options, std::forward<Fn>(fn))} {
         if (options.name) fiber_ref{*record_}.set_name(options.name);
         if (options.floating_point == fp_env::per_fiber) detail::give_own_fp(*record_);
     }
@@ -283,11 +301,12 @@ public:
 
     /// A suspended fiber is unwound (see forced_unwind) on its own stack, by this thread; an exception that its body
     /// throws instead has nowhere to go and is dropped. One that never ran is destroyed without running. Destroying
-    /// a running fiber ends the program.
+    /// a running fiber ends the program: at once, or on its own stack when the body comes to a suspension or to its end.
+    /// (So exit() may be called in the body of a fiber in static storage: that is left as it is.)
     ~fiber() { detail::destroy(*record_); }
 
     /// Runs the body until it suspends or ends. Costs about as much as an ordinary call or two.
-    /// \throws what leaves the body; fiber_error if the fiber is done, running or empty.
+    /// \throws what leaves the body, also if it is no C++ exception; fiber_error if the fiber is done, running or empty.
     WEFT_ALWAYS_INLINE void resume() { detail::resume(*record_); }
 
     /// Fetches into the cache what resume() touches first; does not wait for it. For a scheduler that knows a few turns
@@ -307,7 +326,7 @@ public:
     const char* name() const noexcept { return *this ? fiber_ref{*record_}.name() : ""; }
 
     /// Does this handle stand for a fiber?
-    explicit operator bool() const noexcept { return record_ != &detail::no_fiber; }
+    explicit operator bool() const noexcept { return detail::is_fiber(*record_); }
 
     /// Exchanges the handles.
     void swap(fiber& other) noexcept { std::swap(record_, other.record_); }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weft/detail/config.hpp>
+#include <weft/detail/control_block.hpp>
 #include <weft/detail/exception_state.hpp>
 #include <weft/detail/sanitizer.hpp>
 #include <weft/stack.hpp>
@@ -42,7 +43,7 @@
 /// itself: it can be suspended again when that has come back.
 namespace weft {
 
-class fiber_context;
+class WEFT_TAGGED fiber_context;
 
 namespace detail {
 
@@ -50,7 +51,7 @@ struct fiber_record;
 struct context_access;
 
 /// A flow of control that does not run: what a fiber_context stands for. Lies on its own stack.
-struct waiting_flow {
+struct WEFT_TAGGED waiting_flow {
     context registers = nullptr;
     std::uint64_t owner = 0;              // the number of its thread; 0 before its first resume
     exception_state exceptions;
@@ -59,10 +60,10 @@ struct waiting_flow {
     sanitizer_fiber sanitizer{};
 };
 
-struct context_record;
+struct WEFT_TAGGED context_record;
 
 /// What comes with control.
-struct handover {
+struct WEFT_TAGGED handover {
     fiber_context (*call)(void* fn, fiber_context&& caller) = nullptr; // to be done on arrival, if there is a caller
     void* fn = nullptr;
     waiting_flow* caller = nullptr; // null: it has ended
@@ -189,7 +190,7 @@ inline fiber_context receive(const handover& came) {
 
 /// A record together with its entry and with what gives the stack back, both on that stack.
 template <class Entry, class GiveBack>
-class context_frame final : public context_record {
+class WEFT_TAGGED context_frame final : public context_record {
 public:
     template <class F, class G>
     static waiting_flow& create(std::span<std::byte> memory, F&& entry, G&& give_back) {

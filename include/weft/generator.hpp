@@ -36,25 +36,20 @@ inline constexpr bool hands_over_value = std::same_as<handed_over<T>, std::remov
 
 /// Where a generator's body puts its values. Lives as long as the body.
 template <class T>
-class yielder {
+class WEFT_TAGGED yielder {
     using value = std::remove_cvref_t<T>;
     using handed_over = detail::handed_over<T>;
 
 public:
     /// Made by the generator.
-    explicit yielder(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {
-        if constexpr (detail::seals_blocks) fiber.details->hands_over = true;
-    }
+    explicit yielder(detail::fiber_record& fiber) noexcept : fiber_{&fiber} {}
     yielder(const yielder&) = delete;
     yielder& operator=(const yielder&) = delete;
-    ~yielder() {
-        if constexpr (detail::seals_blocks) fiber_->details->hands_over = false;
-    }
 
     /// Hands one value to the consumer and returns when it asks for the next. The consumer sees the argument itself,
     /// but for two: a scalar value no larger than a pointer is handed over in a register, and an lvalue given to a
     /// generator of values or rvalue references is copied first.
-    /// \throws forced_unwind if the generator is destroyed meanwhile.
+    /// \throws forced_unwind if the generator is destroyed meanwhile; fiber_error if its body does not run.
     void yield(T&& v) {
         if constexpr (detail::hands_over_value<T>)
             hand_over(v);
@@ -82,10 +77,10 @@ private:
 /// An input range of T, made one by one by a body `fn(out)` on its own stack. T may be a value, a reference or
 /// move-only; elements are `T&` for T&, else `T&&`. Move-only. The body runs on the thread that advances the iterator,
 /// and begins at begin(). Destroying the generator unwinds a body that has not ended (see weft::forced_unwind).
-/// \pre the body is suspended by yield() alone, or together with a fiber around it. In debug builds this_fiber::suspend()
-/// and fiber_ref::suspend() throw fiber_error there.
+/// \pre the body is suspended by yield() alone, or together with a fiber around it. With a library that checks contexts
+/// (README: WEFT_CHECK_CONTEXTS) this_fiber::suspend() and fiber_ref::suspend() throw fiber_error there.
 template <class T>
-class generator : public std::ranges::view_interface<generator<T>> {
+class WEFT_TAGGED generator : public std::ranges::view_interface<generator<T>> {
     using reference = std::conditional_t<std::is_reference_v<T>, T, T&&>;
     using handed_over = detail::handed_over<T>;
 
@@ -102,15 +97,20 @@ public:
         iterator(iterator&&) noexcept = default; ///< not copied: there is one place
         iterator& operator=(iterator&&) noexcept = default; ///< not copied
 
-        /// The element that the body yielded, until the next ++ or the end of the iterator.
+        /// The element that the body yielded, until the next ++ or the end of the iterator. \pre not at the end.
         reference operator*() const noexcept {
             if constexpr (detail::hands_over_value<T>)
                 return static_cast<reference>(element_);
             else
                 return static_cast<reference>(*element_);
         }
-        /// Runs the body to its next value. \throws what leaves the body; the generator has ended then.
-        /// \pre not at the end.
+        /// The address of the element, for as long. \pre not at the end.
+        std::add_pointer_t<reference> operator->() const noexcept {
+            auto&& element = **this;
+            return std::addressof(element);
+        }
+        /// Runs the body to its next value. \throws what leaves the body; the generator has ended then. fiber_error at
+        /// the end, and in the body itself.
         iterator& operator++() {
             void* const word = detail::resume(*fiber_);
             std::memcpy(&element_, &word, sizeof element_);
@@ -136,7 +136,7 @@ public:
     template <stack_allocator Allocator, class Fn>
         requires std::invocable<std::decay_t<Fn>&, yielder<T>&>
     generator(std::allocator_arg_t, Allocator allocator, Fn&& fn)
-        : fiber_{std::allocator_arg, std::move(allocator), yielding(std::forward<Fn>(fn))} {}
+        : fiber_{std::allocator_arg, std::move(allocator), yielding<std::decay_t<Fn>>{std::forward<Fn>(fn)}} {}
 
     /// The same two with options. With fp_env::per_fiber the consumer has its own floating point, the body another.
     template <class Fn>
@@ -147,21 +147,29 @@ public:
     template <stack_allocator Allocator, class Fn>
         requires std::invocable<std::decay_t<Fn>&, yielder<T>&>
     generator(std::allocator_arg_t, Allocator allocator, const fiber_options& options, Fn&& fn)
-        : fiber_{std::allocator_arg, std::move(allocator), options, yielding(std::forward<Fn>(fn))} {}
+        : fiber_{std::allocator_arg, std::move(allocator), options, yielding<std::decay_t<Fn>>{std::forward<Fn>(fn)}} {}
 
-    /// Runs the body to its first value. Call it once.
-    iterator begin() { return iterator{detail::fiber_access::record(fiber_)}; }
+    /// Runs the body to its first value. Call it once: its iterator goes on where others stand. \throws what leaves the
+    /// body; fiber_error if it was called before, or the generator was moved from.
+    iterator begin() {
+        detail::fiber_record& fiber = detail::fiber_access::record(fiber_);
+        if (!detail::is_fiber(fiber) || fiber.progress & detail::begun) [[unlikely]]
+            detail::throw_cannot_begin(fiber);
+        return iterator{fiber};
+    }
     /// Reached when the body has ended.
     std::default_sentinel_t end() const noexcept { return {}; }
 
 private:
     template <class Fn>
-    static auto yielding(Fn&& fn) {
-        return [body = std::decay_t<Fn>(std::forward<Fn>(fn))](fiber_ref self) mutable {
+    struct yielding {
+        using yields = T; // see detail::fiber_body
+        Fn fn;
+        void operator()(fiber_ref self) {
             yielder<T> out{detail::fiber_access::record(self)};
-            std::invoke(body, out);
-        };
-    }
+            std::invoke(fn, out);
+        }
+    };
 
     fiber fiber_;
 };

@@ -25,8 +25,12 @@
 /// receiver's stop token to its body. Nothing is allocated beside its coroutine, except if the receiver has a token of
 /// another kind than std::stop_token: then once, when the body or what it awaits first asks for it.
 
-#include <weft/detail/sender_awaiter.hpp>
-#include <weft/detail/sender_task.hpp>
+#include <weft/detail/sender_execution.hpp>
+
+#if defined(WEFT_EXECUTION) // else it has been refused
+#    include <weft/detail/sender_awaiter.hpp>
+#    include <weft/detail/sender_task.hpp>
+#endif
 
 #undef WEFT_EXECUTION
 #undef WEFT_STOP_TOKENS

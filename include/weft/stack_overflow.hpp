@@ -20,11 +20,10 @@
 ///     0x7f52a8d52000, 126976 bytes, of which 126976 have been used. Give it a larger stack, or look for a recursion
 ///     without end.
 ///
-/// How to choose a size: measure, then leave room.
+/// How to choose a size, where the default (weft/stack.hpp) is too small or too large: measure, then leave room.
 ///   1. Run the real work, with the longest inputs and through the error paths, on a stack that is surely large enough:
-///      weft::guarded_stack{1024 * 1024}. Libraries differ widely: with GCC 12 and glibc 2.36 on x86-64, an empty body
-///      uses one page of 4 KiB; one that throws its first exception or prints with "%f", two; one that resolves a name
-///      by getaddrinfo, three; a std::regex_match of 2,000 characters, more than 256.
+///      weft::guarded_stack{16 * 1024 * 1024}. Libraries differ widely, see the table in weft/stack.hpp: an empty body
+///      uses one page of 4 KiB, a std::regex_match of 2,000 characters several hundred.
 ///   2. Ask stack_usage() at the end. Whole pages are counted, so it is up to a page too much, never too little.
 ///   3. Take twice that, and measure again in a build with other options: without optimization, or with a sanitizer,
 ///      frames are larger.
@@ -48,6 +47,9 @@ namespace weft {
 /// main(), and again on a thread that was late. A thread that has a signal stack keeps that. Later calls change nothing
 /// else; whoever replaces the handler afterwards ends the reports. Fibers pay nothing for it.
 /// AddressSanitizer and ThreadSanitizer report faults themselves: do not use both.
+///
+/// A library that checks contexts (README: WEFT_CHECK_CONTEXTS) reports without this call, from the first fiber on,
+/// unless the program has a handler of its own for the signal: that stays, and nothing is said then.
 /// \throws stack_exhausted if there is no memory for the signal stack of this thread. (Another thread goes without.)
 WEFT_API void report_stack_overflow();
 
@@ -57,7 +59,8 @@ WEFT_API void report_stack_overflow();
 ///
 /// It is the stack that is measured. What a pool hands out again keeps the marks of the fibers before: the largest of
 /// them is what you see, which is what a size is chosen by. For one fiber alone give it a guarded_stack, or a
-/// stack_pool that retains none. Memory of malloc shares its pages with others.
+/// stack_pool that retains none. Memory of malloc shares its pages with others, and of memory that is locked (mlockall)
+/// every page counts as touched.
 /// \throws std::system_error if the system does not say.
 WEFT_API std::size_t stack_usage(fiber_ref fiber);
 

@@ -16,18 +16,21 @@
 ///
 ///     while (!weft::this_fiber::get_stop_token().stop_requested()) weft::await(step()); // in its body, at any depth
 ///
-/// A task hands its token on to the tasks that it awaits and to the senders (weft/senders.hpp). One that is started as
-/// a sender has that of its receiver.
+/// A task passes its token on to the tasks and the senders that it awaits, and to Asio's operations (weft/asio.hpp). One
+/// that is started as a sender has that of its receiver; one that an asio::awaitable awaits is told to stop when Asio
+/// cancels the awaitable. More in lib/doc/cancellation.md.
 namespace weft {
 
 namespace detail {
 
 struct stop_answer {
     std::stop_token token;
+    bool unwinding = false; // the promise of the coroutine is not to be asked any more
 };
 
 inline std::stop_token stop_token_of(const driver& d) {
     stop_answer a;
+    a.unwinding = (d.body->state & unwinding) != 0;
     if (d.stop) d.stop->answer(a);
     return std::move(a.token);
 }
@@ -45,10 +48,11 @@ private:
 
 namespace this_fiber {
 
-/// The stop token of the running stackful body; an empty one if nobody will tell it to stop.
-/// \throws not_in_fiber if no stackful body is running; std::bad_alloc: the first call in a body that a receiver with
-/// another kind of token runs allocates.
-inline std::stop_token get_stop_token() {
+/// The stop token of the running stackful body; an empty one if nobody will tell it to stop. In the body of an
+/// asio::awaitable, one that is told when Asio has cancelled the awaitable.
+/// \throws not_in_fiber if no stackful body is running; std::bad_alloc: the first call in a body that something else than
+/// a std::stop_token stops allocates.
+WEFT_TAGGED inline std::stop_token get_stop_token() {
     return detail::stop_token_of(detail::ambient_driver());
 }
 
@@ -57,10 +61,10 @@ inline std::stop_token get_stop_token() {
 /// As sync_wait(awaitable), and `token` is the stop token of the task, or of whatever asks for one when it is awaited.
 /// \throws operation_stopped if the task was stopped.
 template <class Awaitable>
-auto sync_wait(Awaitable&& awaitable, std::stop_token token)
-    -> decltype(detail::sync_waiter::await_resume_of<Awaitable&&>()) {
+WEFT_NO_DANGLING auto sync_wait(Awaitable&& awaitable, std::stop_token token, detail::awaiter_storage<Awaitable&&>&& kept = {}) ->
+    typename detail::await_result_of<Awaitable&&>::type {
     detail::given_stop_token stop(std::move(token));
-    return detail::sync_wait_stopped_by(&stop, std::forward<Awaitable>(awaitable));
+    return detail::sync_wait_stopped_by<Awaitable>(&stop, std::forward<Awaitable>(awaitable), kept);
 }
 
 } // namespace weft

@@ -42,11 +42,13 @@ struct transfer {
 // The three functions as lib/switch/ defines them, one assembly file per architecture.
 extern "C" {
 /// weft::make_context.
-WEFT_API weft::context weft_make_context(void* stack_top, std::size_t size, void (*entry)(weft::transfer)) noexcept;
+WEFT_EXPORT weft::context weft_make_context(void* stack_top, std::size_t size, void (*entry)(weft::transfer)) noexcept
+    WEFT_SWITCH_NAME(weft_make_context);
 /// weft::jump_context.
-WEFT_API weft::transfer weft_jump_context(weft::context to, void* data);
+WEFT_EXPORT weft::transfer weft_jump_context(weft::context to, void* data) WEFT_SWITCH_NAME(weft_jump_context);
 /// weft::ontop_context.
-WEFT_API weft::transfer weft_ontop_context(weft::context to, void* data, weft::transfer (*call)(weft::transfer));
+WEFT_EXPORT weft::transfer weft_ontop_context(weft::context to, void* data, weft::transfer (*call)(weft::transfer))
+    WEFT_SWITCH_NAME(weft_ontop_context);
 }
 
 namespace weft {

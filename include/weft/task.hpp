@@ -3,6 +3,7 @@
 
 #include <weft/detail/await_request.hpp>
 #include <weft/detail/awaiter.hpp>
+#include <weft/detail/awaiter_storage.hpp>
 
 #include <cassert>
 #include <concepts>
@@ -11,7 +12,6 @@
 #include <exception>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -68,17 +68,36 @@ private:
     stop_provider* stop_ = nullptr;
 };
 
+/// A reference of type T made of `U` names what U names, or something that it says by a conversion function: no
+/// temporary that the conversion makes, and none that is U itself, if T would be an lvalue.
+template <class T, class U>
+concept refers_to_what_lasts =
+    (std::is_lvalue_reference_v<T> == std::is_lvalue_reference_v<U> &&
+     std::is_convertible_v<std::add_pointer_t<U>, std::add_pointer_t<T>>) ||
+    (std::is_lvalue_reference_v<T> && !std::is_const_v<std::remove_reference_t<T>>) || // binds to no temporary
+    requires(U&& u) { std::forward<U>(u).operator T(); } ||
+    (std::is_lvalue_reference_v<T> && requires(U&& u) { std::forward<U>(u).operator std::remove_cvref_t<T>&(); });
+
 template <class T>
 class task_promise : public task_promise_base {
-    using stored = std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<T>, T>;
+    static_assert(std::is_reference_v<T> || std::move_constructible<std::remove_cv_t<T>>,
+                  "weft::task<T>: T is void, a reference, or a type whose objects can be moved, as the result is moved out: "
+                  "return a std::unique_ptr to one that cannot be moved");
+    using stored = std::conditional_t<std::is_reference_v<T>, std::add_pointer_t<T>, std::remove_cv_t<T>>;
+    using taken = std::conditional_t<std::is_reference_v<T>, T, std::remove_cv_t<T>>;
 
 public:
     task<T> get_return_object() noexcept;
-    void unhandled_exception() noexcept { result_.template emplace<2>(std::current_exception()); }
+    void unhandled_exception() { result_.template emplace<2>(unhandled_in_hand()); }
 
-    template <std::convertible_to<T> U>
+    // The default is for `co_return {…}`.
+    template <class U = std::remove_cvref_t<T>>
+        requires std::convertible_to<U, T>
     void return_value(U&& value) noexcept(std::is_nothrow_constructible_v<T, U>) {
         if constexpr (std::is_reference_v<T>) {
+            static_assert(refers_to_what_lasts<T, U>,
+                          "weft::task: a task of a reference cannot return a temporary, which is gone before anybody sees the "
+                          "reference: return an object that lives on, or make it a task of a value");
             T reference = std::forward<U>(value);
             result_.template emplace<1>(std::addressof(reference));
         } else {
@@ -86,7 +105,7 @@ public:
         }
     }
 
-    T&& take() {
+    taken&& take() {
         if (result_.index() == 2) std::rethrow_exception(std::get<2>(result_));
         if constexpr (std::is_reference_v<T>)
             return static_cast<T&&>(*std::get<1>(result_));
@@ -102,7 +121,7 @@ template <>
 class task_promise<void> : public task_promise_base {
 public:
     task<void> get_return_object() noexcept;
-    void unhandled_exception() noexcept { failure_ = std::current_exception(); }
+    void unhandled_exception() { failure_ = unhandled_in_hand(); }
     void return_void() const noexcept {}
     void take() const {
         if (failure_) std::rethrow_exception(failure_);
@@ -119,7 +138,12 @@ struct task_sender;
 } // namespace detail
 
 /// A coroutine that begins when it is awaited, and gives its result to the one that awaits it, once. Runs on whatever
-/// thread resumes it. Owns the coroutine: destroying a task that is suspended destroys what it has done so far.
+/// thread resumes it. Owns the coroutine: destroying a task that is suspended destroys what it has done so far, which must
+/// not be waiting for an operation of Asio (lib/doc/cancellation.md).
+///
+/// Stackful bodies of any type await it by weft::await(task), other tasks and most coroutine types by co_await. What only
+/// coroutines of another library can await, an asio::awaitable for one, a task awaits by asio::co_spawn(executor,
+/// std::move(awaitable), weft::use_fiber) in a stackful body of its own.
 template <class T>
 class [[nodiscard]] task {
 public:
@@ -148,6 +172,15 @@ public:
     auto operator co_await() const noexcept {
         assert(handle_ && !handle_.done() && "weft: a task is awaited once, and not after it was moved from");
         return awaiter{handle_};
+    }
+
+    /// Refused, by a sentence, where an asio::awaitable co_awaits a task: Asio calls what it does not know with its frame.
+    template <class Frame>
+        requires requires(Frame* frame) { frame->attach_thread(nullptr); }
+    detail::refused operator()(Frame*) const {
+        static_assert(detail::refuse<Frame>, "weft::task: an asio::awaitable cannot co_await it: give the awaitable a stackful "
+                                             "body, weft::stackful([&](auto&) { return weft::await(task); })");
+        return {};
     }
 
     /// A task is a sender, by weft/senders.hpp: it completes with its result, with its exception, or stopped.
@@ -230,7 +263,7 @@ public:
         sync_waiter get_return_object() noexcept {
             return sync_waiter{std::coroutine_handle<promise_type>::from_promise(*this)};
         }
-        std::suspend_never initial_suspend() const noexcept { return {}; }
+        std::suspend_always initial_suspend() const noexcept { return {}; }
         auto final_suspend() const noexcept {
             struct wake {
                 bool await_ready() const noexcept { return false; }
@@ -240,7 +273,7 @@ public:
             return wake{};
         }
         void return_void() const noexcept {}
-        void unhandled_exception() noexcept { failure_ = std::current_exception(); }
+        void unhandled_exception() { failure_ = unhandled_in_hand(); }
         std::exception_ptr failure() const noexcept { return failure_; }
         stop_provider* stop() const noexcept { return stop_; }
 
@@ -254,54 +287,60 @@ public:
     ~sync_waiter() { handle_.destroy(); }
     sync_waiter(const sync_waiter&) = delete;
 
-    /// The result: a value, or a pointer to what a reference names.
-    template <class Operand, class Result>
-    static sync_waiter run(one_shot_event&, stop_provider*, Operand& operand, std::optional<Result>& result) {
-        if constexpr (std::is_pointer_v<Result> && std::is_lvalue_reference_v<decltype(await_resume_of<Operand>())>)
-            result = std::addressof(co_await static_cast<Operand&&>(operand));
-        else if constexpr (std::is_void_v<decltype(await_resume_of<Operand>())>)
-            co_await static_cast<Operand&&>(operand);
-        else
-            result.emplace(co_await static_cast<Operand&&>(operand));
+    /// Awaits an awaiter, but for its result.
+    template <class Awaiter>
+    static sync_waiter run(one_shot_event&, stop_provider*, Awaiter& awaiter) {
+        struct completion {
+            Awaiter* awaiter;
+            bool await_ready() const { return static_cast<bool>(awaiter->await_ready()); }
+            auto await_suspend(std::coroutine_handle<promise_type> self) const { return awaiter->await_suspend(self); }
+            void await_resume() const noexcept {}
+        };
+        co_await completion{&awaiter};
     }
+
+    void start() const { handle_.resume(); }
 
     void rethrow_failure() const {
         if (const std::exception_ptr failure = handle_.promise().failure()) std::rethrow_exception(failure);
     }
-
-    template <class Operand>
-    static auto await_resume_of()
-        -> await_result<std::remove_reference_t<decltype(get_awaiter(std::declval<Operand>()))>>;
 
 private:
     std::coroutine_handle<promise_type> handle_;
 };
 
 template <class Awaitable>
-auto sync_wait_stopped_by(stop_provider* stop, Awaitable&& awaitable)
-    -> decltype(sync_waiter::await_resume_of<Awaitable&&>()) {
-    using result = decltype(sync_waiter::await_resume_of<Awaitable&&>());
-    using stored = std::conditional_t<std::is_void_v<result>, std::monostate,
-                                      std::conditional_t<std::is_reference_v<result>, std::add_pointer_t<result>, result>>;
-    std::optional<stored> value;
-    one_shot_event done;
-    const auto waiter = sync_waiter::run<Awaitable&&>(done, stop, awaitable, value);
-    done.wait();
-    waiter.rethrow_failure();
-    if constexpr (std::is_reference_v<result>)
-        return static_cast<result>(**value);
-    else if constexpr (!std::is_void_v<result>)
-        return std::move(*value);
+auto sync_wait_stopped_by(stop_provider* stop, Awaitable&& awaitable, awaiter_storage<Awaitable&&>& kept) ->
+    typename await_result_of<Awaitable&&>::type {
+    constexpr bool possible = awaitable_in<Awaitable&&, sync_waiter::promise_type>;
+    static_assert(possible, "weft::sync_wait: this is not awaitable here: it needs await_ready, await_suspend(any "
+                            "std::coroutine_handle) and await_resume, or an operator co_await");
+    if constexpr (possible) {
+        using result = typename await_result_of<Awaitable&&>::type;
+        const storage_end<ends_with_call<Awaitable, result>, awaiter_storage<Awaitable&&>> end{kept};
+        auto&& awaiter =
+            kept.awaiter.make([&]() -> decltype(auto) { return get_awaiter(std::forward<Awaitable>(awaitable)); });
+        one_shot_event done;
+        const auto waiter = sync_waiter::run(done, stop, awaiter);
+        waiter.start();
+        done.wait();
+        waiter.rethrow_failure();
+        return awaiter.await_resume();
+    } else if constexpr (!detail::awaitable<Awaitable>) {
+        return {};
+    }
 }
 
 } // namespace detail
 
 /// Awaits any awaitable and blocks the calling thread until it has completed; returns its result or throws its
-/// exception.
+/// exception. await_resume runs on the calling thread. What its result may refer to, an awaiter that operator co_await
+/// returned by value, lives to the end of the full-expression. (`kept` holds it: leave it out.)
 /// \pre not called on a thread that the awaitable needs to complete.
 template <class Awaitable>
-auto sync_wait(Awaitable&& awaitable) -> decltype(detail::sync_waiter::await_resume_of<Awaitable&&>()) {
-    return detail::sync_wait_stopped_by(nullptr, std::forward<Awaitable>(awaitable));
+WEFT_NO_DANGLING auto sync_wait(Awaitable&& awaitable, detail::awaiter_storage<Awaitable&&>&& kept = {}) ->
+    typename detail::await_result_of<Awaitable&&>::type {
+    return detail::sync_wait_stopped_by<Awaitable>(nullptr, std::forward<Awaitable>(awaitable), kept);
 }
 
 } // namespace weft

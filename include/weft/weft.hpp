@@ -2,6 +2,7 @@
 #pragma once
 
 #include <weft/await.hpp>
+#include <weft/exception_detour.hpp>
 #include <weft/fiber.hpp>
 #include <weft/fiber_context.hpp>
 #include <weft/fp_env.hpp>
@@ -32,6 +33,7 @@
 /// 2. weft/stackful.hpp: such a function as the body of a C++20 coroutine, of any type. `co.await(x)` suspends the
 ///    fiber and lets the coroutine await x; resumed, the coroutine resumes the fiber.
 /// 3. weft/await.hpp: the same without `co` in sight, from inside of a callback; which body is meant is looked up.
+///    weft/exception_detour.hpp: what such a callback throws, around the frames of C that have called it.
 /// 4. weft/task.hpp: a coroutine type and sync_wait, where no other library brings them. weft/stop_token.hpp: how a
 ///    body hears that it is to stop.
 /// 5. For one other library each, and not included here: weft/asio.hpp and weft/standalone_asio.hpp (the completion

@@ -10,11 +10,12 @@ driver& find_ambient_driver() {
     const fiber_record* fiber = running_fiber(this_thread());
     if (!fiber)
         throw_or_die(not_in_fiber(
-            "weft::await is called outside of a stackful body: call it below weft::stackful, or use co_await"));
+            "weft::await, weft::use_fiber or the like is used outside of a stackful body: use it below weft::stackful; "
+            "use co_await in a coroutine without such a body, which does not run on that of whoever awaits it"));
     for (; fiber; fiber = fiber->details->outer)
         if (auto* const d = static_cast<driver*>(fiber->details->driver); d && d->takes_foreign) return *d;
     throw_or_die(not_in_fiber(
-        "weft::await is called in a fiber that nothing can resume when the awaited operation completes: no "
+        "weft::await, weft::use_fiber or the like is used in a fiber that nothing can resume when the awaited operation completes: no "
         "stackful body is around it, or its coroutine type refuses operations of others (for an Asio "
         "awaitable, include <weft/asio.hpp>); run it below weft::stackful, or use co.await"));
 }

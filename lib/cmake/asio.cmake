@@ -3,7 +3,8 @@
 # Defines weft::asio: weft together with the Boost.Asio that weft/asio.hpp adapts; or says in weft_asio_missing why not.
 # Serves weft's own build and its installed package. Arguments: GLOBAL, if the targets are for other directories too.
 function(weft_find_asio)
-  find_package(Boost 1.81 QUIET ${ARGN})
+  include("${CMAKE_CURRENT_FUNCTION_LIST_DIR}/boost.cmake")
+  weft_find_boost(1.81 ${ARGN})
   if(NOT TARGET Boost::headers)
     set(weft_asio_missing "weft::asio needs the headers of Boost 1.81 or later, which were not found: install them, or \
 name their place in CMAKE_PREFIX_PATH" PARENT_SCOPE)

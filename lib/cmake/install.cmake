@@ -26,6 +26,7 @@ install(FILES
   "${CMAKE_CURRENT_BINARY_DIR}/weftConfig.cmake"
   "${CMAKE_CURRENT_BINARY_DIR}/weftConfigVersion.cmake"
   "${CMAKE_CURRENT_LIST_DIR}/asio.cmake"
+  "${CMAKE_CURRENT_LIST_DIR}/boost.cmake"
   "${CMAKE_CURRENT_LIST_DIR}/senders.cmake"
   DESTINATION "${package_dir}" COMPONENT weft_development)
 

@@ -57,6 +57,6 @@ struct debugger_records {
 } // namespace weft::detail
 
 extern "C" {
-WEFT_API extern const weft::detail::debugger_layout weft_debugger_layout;
-WEFT_API extern const weft::detail::debugger_records weft_debugger_records;
+WEFT_EXPORT extern const weft::detail::debugger_layout weft_debugger_layout;
+WEFT_EXPORT extern const weft::detail::debugger_records weft_debugger_records;
 }

@@ -2,6 +2,7 @@
 
 #include <weft/fiber_context.hpp>
 
+#include "leak_roots.h"
 #include "thread_number.h"
 
 #include <weft/detail/fiber_record.hpp>
@@ -25,7 +26,7 @@ void set_fibers_aside(const waiting_flow& flow) noexcept {
 void take_fibers_up(const waiting_flow& flow) noexcept {
     for (fiber_record* f = flow.fiber; f; f = f->details->outer) {
         f->state &= ~std::uint32_t{set_aside};
-        if (!(f->state & unwinding)) set_marks(f->context, not_resumable);
+        if (!(f->state & (unwinding | abandoned | checked))) set_marks(f->context, not_resumable);
     }
 }
 
@@ -34,6 +35,7 @@ void take_fibers_up(const waiting_flow& flow) noexcept {
 handover arrive(waiting_flow& flow, transfer t) noexcept {
     const handover came = *static_cast<const handover*>(t.data);
     if (came.ended) {
+        remove_leak_root(came.ended->memory.lowest, came.ended->memory.size);
         came.ended->sanitizer.destroy();
         came.ended->release(*came.ended);
     } else {
@@ -49,12 +51,28 @@ handover arrive(waiting_flow& flow, transfer t) noexcept {
     return came;
 }
 
+// Calls the entry. What it throws ends the program, and so does the end of the thread in it, where that is unwound to:
+// whose frames come next nobody knows. (There is no object of abi::__forced_unwind, and UndefinedBehaviorSanitizer would
+// say so.)
+__attribute__((no_sanitize("null"))) fiber_context run_entry(context_record& self, const handover& came) noexcept {
+#if WEFT_EXCEPTIONS && defined(__GLIBCXX__)
+    try {
+        return self.run(self, came);
+    } catch (const abi::__forced_unwind&) {
+        terminate_context("weft: a thread was ended (pthread_exit, pthread_cancel) in the entry of a fiber_context: end it "
+                          "outside of the entries, in the function that began the thread");
+    }
+#else
+    return self.run(self, came);
+#endif
+}
+
 // The first function of a fiber, and the last.
 void context_main(transfer t) noexcept {
     auto& self = static_cast<context_record&>(*static_cast<const handover*>(t.data)->target);
     departure{}.back_in_fiber(self.sanitizer);
     const handover came = arrive(self, t);
-    fiber_context next = self.run(self, came); // the entry; what it throws ends the program here
+    fiber_context next = run_entry(self, came);
     if (!next) terminate_context("weft: the entry of a fiber_context returned an empty one: who is to go on?");
     if (!next.can_resume())
         terminate_context("weft: the entry of a fiber_context returned one that has run on another thread");
@@ -75,6 +93,7 @@ void prepare_context(context_record& record, void* lowest) noexcept {
     record.stack = &record.memory;
     record.sanitizer.create(lowest, size);
     record.registers = make_context(&record, size, &context_main);
+    add_leak_root(record.memory.lowest, record.memory.size);
 }
 
 handover hand_over(waiting_flow& target, handover sent) noexcept {

@@ -2,8 +2,11 @@
 
 #include "idle_fibers.h"
 
+#include "../stack/process_pools.h"
 #include "../stack/stack_keeper.h"
 #include "../stack/thread_cache.h"
+#include "checksum.h"
+#include "leak_roots.h"
 #include "records.h"
 
 #include <weft/fiber.hpp>
@@ -18,41 +21,73 @@ namespace {
 constexpr bool keeps_any =
     !switch_keeps_fp && !WEFT_ASAN && !WEFT_HWASAN && !WEFT_MSAN && !WEFT_TSAN && !WEFT_VALGRIND;
 
-#if defined(__linux__)
-[[gnu::tls_model("initial-exec")]]
-#endif
 constinit thread_local thread_cache<fiber_record> mine{};
 
 void discard(fiber_record& fiber) noexcept {
+    const stack_bounds memory = idle_fiber_frame::memory(fiber);
+    remove_leak_root(memory.lowest, memory.size);
     fiber.details->sanitizer.destroy();
     idle_fiber_frame::release(fiber);
     free_record(fiber);
 }
 
-fiber_record& fiber_at_hand(const thread_state& thread) noexcept {
-    return *reinterpret_cast<fiber_record*>(thread.idle);
+// The fiber at hand, whatever the thread's limit, or null.
+fiber_record* fiber_at_hand(const thread_state& thread) noexcept {
+    return thread.idle > not_in_use ? reinterpret_cast<fiber_record*>(thread.idle) : nullptr;
 }
 void set_at_hand(thread_state& thread, const fiber_record& fiber) noexcept {
     thread.idle = reinterpret_cast<std::uintptr_t>(&fiber);
 }
 
+// The one kept last, or null.
+fiber_record* take_kept() noexcept {
+    thread_state& thread = this_thread();
+    if (fiber_record* const fiber = fiber_at_hand(thread)) {
+        thread.idle = room_for_one;
+        return fiber;
+    }
+    return mine.count != 0 ? mine.pop() : nullptr;
+}
+
+// Is its stack of the size that is the default now?
+bool is_current(const fiber_record& fiber) noexcept {
+    return is_default_stack(idle_fiber_frame::memory(fiber).size);
+}
+
 void discard_all() noexcept {
     while (mine.count != 0) discard(*mine.pop());
     thread_state& thread = this_thread();
-    fiber_record* const last = at_hand(thread) ? &fiber_at_hand(thread) : nullptr;
+    fiber_record* const last = fiber_at_hand(thread);
     thread.idle = mine.phase == cache_phase::in_use ? room_for_one : not_in_use;
     if (last) discard(*last);
+    if (mine.phase == cache_phase::closed) unwatch_default_size();
 }
 
-constinit const stack_keeper keeper{[]() noexcept { return mine.count + at_hand(this_thread()); }, &discard_all};
+std::size_t kept() noexcept {
+    const fiber_record* const last = fiber_at_hand(this_thread());
+    std::size_t current = last && is_current(*last);
+    for (std::size_t n = 0; n < mine.count; ++n) current += is_current(*mine.kept[n]);
+    return current;
+}
+
+constinit const stack_keeper keeper{&kept, &discard_all};
+
+// The first time that a thread keeps one.
+bool begin_to_keep() noexcept {
+    if (mine.phase == cache_phase::unused) watch_default_size(this_thread().idle_limit, any_record, ask_library);
+    return open_cache<&discard_all>(mine.phase);
+}
 
 } // namespace
 
 // Nor inlined by the linker into a body, which may have switched.
-[[gnu::noinline]] fiber_record& WEFT_CONTEXT_ABI::take_another_idle_fiber() {
-    if (mine.count == 0) return idle_fiber_frame::create(default_stack_allocator{});
-    set_at_hand(this_thread(), *mine.pop());
-    return take_idle_fiber();
+[[gnu::noinline]] fiber_record& take_another_idle_fiber() {
+    fiber_record* fiber;
+    while ((fiber = take_kept()) && !is_current(*fiber)) discard(*fiber);
+    if (!fiber) return idle_fiber_frame::create(default_stack_allocator{});
+    let_resume(fiber->context);
+    if (fiber->progress & always_checked) begin_to_check(*fiber);
+    return *fiber;
 }
 
 [[gnu::noinline]] void keep_idle_fiber(fiber_record& fiber) noexcept {
@@ -61,16 +96,19 @@ constinit const stack_keeper keeper{[]() noexcept { return mine.count + at_hand(
     details.driver = nullptr; // of one that was unwound
     set_marks(fiber.context, all_marks); // of one that has not begun
     fiber.state = plain;
-    if (!keeps_any || !open_cache<&discard_all>(mine.phase)) return discard(fiber);
+    if (!keeps_any || !begin_to_keep()) return discard(fiber);
     keeper_of_stacks.store(&keeper, std::memory_order_relaxed);
-    fiber.progress = prepared;
+    fiber.progress &= always_checked;
     thread_state& thread = this_thread();
-    if (at_hand(thread)) {
-        if (mine.count == mine.capacity)
-            while (mine.count > mine.capacity / 2) discard(*mine.pop());
-        mine.push(&fiber_at_hand(thread));
+    fiber_record* keep = &fiber;
+    if (!(fiber.progress & always_checked)) { // to take one with a checksum is not for inline code
+        keep = fiber_at_hand(thread);
+        set_at_hand(thread, fiber);
     }
-    set_at_hand(thread, fiber);
+    if (!keep) return;
+    if (mine.count == mine.capacity)
+        while (mine.count > mine.capacity / 2) discard(*mine.pop());
+    mine.push(keep);
 }
 
 } // namespace weft::detail

@@ -2,6 +2,7 @@
 
 #include <weft/migration.hpp>
 
+#include "checksum.h"
 #include "migration.h"
 #include "thread_number.h"
 
@@ -64,16 +65,12 @@ void check_migration(fiber_record& fiber) noexcept {
     for (fiber_record* f = &fiber; f; f = f->details->inner)
         for (const thread_binding* b = f->details->bindings; b; b = b->next())
             if (b->thread() != this_thread_number()) report(migration_report::reason::bound_to_thread, *f, b->held());
-#if !defined(NDEBUG)
-    if (fiber.details->exceptions.caught && fiber.details->left != this_thread_number())
+    if (fiber.state & checked && fiber.details->exceptions.caught && fiber.details->left != this_thread_number())
         report(migration_report::reason::caught_exception, fiber, "a caught exception");
-#endif
 }
 
-void note_thread([[maybe_unused]] fiber_record& fiber) noexcept {
-#if !defined(NDEBUG)
-    if (fiber.details->exceptions.caught) fiber.details->left = this_thread_number();
-#endif
+void note_thread(fiber_record& fiber) noexcept {
+    if (fiber.state & checked && fiber.details->exceptions.caught) fiber.details->left = this_thread_number();
 }
 
 } // namespace detail

@@ -4,11 +4,13 @@
 
 #include "../stack/guard.h"
 #include "debugger.h"
+#include "leak_roots.h"
 
 #include <weft/detail/throw_or_die.hpp>
 #include <weft/stack.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdint>
 #include <mutex>
 #include <new>
@@ -76,14 +78,18 @@ constinit slab* full = nullptr;
 // A mapping of its own: blocks of this size and alignment, now taken and now given back, would leave holes in a heap.
 slab* new_slab() {
     // No other thread holds the mutex when the process forks: the child could never take it.
-    static const int registered =
-        ::pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, [] { mutex.unlock(); });
-    if (registered != 0) throw_or_die(std::bad_alloc{});
+    static const bool registered = [] { // or tried again by the next one
+        errno = ::pthread_atfork([] { mutex.lock(); }, [] { mutex.unlock(); }, [] { mutex.unlock(); });
+        if (errno != 0) throw_or_die(stack_exhausted(slab::size));
+        return true;
+    }();
+    static_cast<void>(registered);
     auto* const lowest = static_cast<std::byte*>(map(2 * slab::size));
     if (!lowest) throw_or_die(stack_exhausted(2 * slab::size));
     const std::size_t before = -reinterpret_cast<std::uintptr_t>(lowest) & (slab::size - 1); // what is not aligned
     if (before != 0) unmap(lowest, before);
     unmap(lowest + before + slab::size, slab::size - before);
+    add_leak_root(lowest + before, slab::size);
     return new (lowest + before) slab{};
 }
 
@@ -122,7 +128,9 @@ void give_back(void* record) noexcept {
             superfluous = &s;
         }
     }
-    if (superfluous) unmap(superfluous, slab::size);
+    if (!superfluous) return;
+    remove_leak_root(superfluous, slab::size);
+    unmap(superfluous, slab::size);
 }
 
 void give_back_all() noexcept {

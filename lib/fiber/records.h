@@ -10,10 +10,7 @@
 // touched; each thread keeps a few free ones for itself.
 namespace weft::detail {
 
-#if defined(__linux__)
-[[gnu::tls_model("initial-exec"), gnu::visibility("hidden")]]
-#endif
-extern constinit thread_local thread_cache<void> free_records;
+[[gnu::visibility("hidden")]] extern constinit thread_local thread_cache<void> free_records;
 
 /// When this thread's cache is empty. \throws stack_exhausted
 void* allocate_record_from_slab();

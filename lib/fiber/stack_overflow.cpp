@@ -3,6 +3,7 @@
 #include <weft/stack_overflow.hpp>
 
 #include "../stack/usage.h"
+#include "checksum.h"
 #include "stack_overflow.h"
 
 #include <weft/detail/throw_or_die.hpp>
@@ -22,6 +23,10 @@
 
 namespace weft {
 namespace {
+
+// A library that checks contexts reports without being asked, unless a sanitizer does.
+constexpr bool reports_unasked =
+    detail::checks_contexts && !WEFT_ASAN && !WEFT_HWASAN && !WEFT_MSAN && !WEFT_TSAN && !WEFT_VALGRIND;
 
 std::atomic<bool> asked_for{false};
 
@@ -115,15 +120,19 @@ void report_if_overflow(const siginfo_t& info, const void* context) noexcept {
 // The handler, and what was there before it.
 
 constexpr std::array<int, 2> signals{SIGSEGV, SIGBUS};
-std::array<struct sigaction, signals.size()> before;
+
+// Two handlers, as both may be installed, with a program's own between them: that of a library that checks contexts, and
+// that of report_stack_overflow().
+enum fault_handler { unasked, asked };
+std::array<struct sigaction, signals.size()> before[2];
 
 // By the processor at an instruction, which will do so again; not by kill() or raise().
 bool is_fault(const siginfo_t& info) noexcept {
     return info.si_code > 0;
 }
 
-void go_on_as_before(int signal, siginfo_t* info, void* context) noexcept {
-    struct sigaction& old = before[signal == signals[0] ? 0 : 1];
+void go_on_as_before(fault_handler which, int signal, siginfo_t* info, void* context) noexcept {
+    struct sigaction& old = before[which][signal == signals[0] ? 0 : 1];
     struct sigaction by_default {};
     by_default.sa_handler = SIG_DFL;
     if (old.sa_flags & SA_SIGINFO) {
@@ -140,25 +149,35 @@ void go_on_as_before(int signal, siginfo_t* info, void* context) noexcept {
     }
 }
 
-void on_fault(int signal, siginfo_t* info, void* context) {
-    const int error = errno;
-    if (is_fault(*info)) report_if_overflow(*info, context);
-    errno = error;
-    go_on_as_before(signal, info, context);
+// A thread that weft knows has a stack for signals. Any other one is not asked for its state, which a handler must not
+// make: in a shared object that would take memory from the heap.
+bool on_signal_stack() noexcept {
+    stack_t now{};
+    return ::sigaltstack(nullptr, &now) == 0 && now.ss_flags & SS_ONSTACK;
 }
 
-bool install() noexcept {
+template <fault_handler Which>
+void on_fault(int signal, siginfo_t* info, void* context) {
+    const int error = errno;
+    const bool reports = Which == asked || !asked_for.load(std::memory_order_relaxed); // else the other one has
+    if (reports && is_fault(*info) && on_signal_stack()) report_if_overflow(*info, context);
+    errno = error;
+    go_on_as_before(Which, signal, info, context);
+}
+
+template <fault_handler Which>
+void install() noexcept {
     page_size(); // so that the handler finds it known
     for (std::size_t n = 0; n < signals.size(); ++n) {
-        ::sigaction(signals[n], nullptr, &before[n]);
+        struct sigaction& old = before[Which][n];
+        ::sigaction(signals[n], nullptr, &old);
+        if (Which == unasked && (old.sa_flags & SA_SIGINFO || old.sa_handler != SIG_DFL)) continue; // the program's own
         struct sigaction ours {};
-        ours.sa_sigaction = &on_fault;
-        ours.sa_mask = before[n].sa_mask;
-        ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (before[n].sa_flags & static_cast<int>(SA_NODEFER | SA_RESTART));
+        ours.sa_sigaction = &on_fault<Which>;
+        ours.sa_mask = old.sa_mask;
+        ours.sa_flags = SA_SIGINFO | SA_ONSTACK | (old.sa_flags & static_cast<int>(SA_NODEFER | SA_RESTART));
         ::sigaction(signals[n], &ours, nullptr);
     }
-    asked_for.store(true, std::memory_order_release);
-    return true;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -222,14 +241,21 @@ private:
 } // namespace
 
 bool detail::watch_this_thread() noexcept {
-    if (!asked_for.load(std::memory_order_acquire)) return true;
+    if constexpr (reports_unasked) {
+        [[maybe_unused]] static const bool installed = (install<unasked>(), true);
+    } else {
+        if (!asked_for.load(std::memory_order_acquire)) return true;
+    }
     static thread_local const signal_stack mine;
     return mine.present();
 }
 
 void report_stack_overflow() {
-    static const bool installed = install();
-    static_cast<void>(installed);
+    [[maybe_unused]] static const bool installed = [] {
+        install<asked>();
+        asked_for.store(true, std::memory_order_release);
+        return true;
+    }();
     if (!detail::watch_this_thread()) detail::throw_or_die(stack_exhausted(signal_stack_size()));
 }
 

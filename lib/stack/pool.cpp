@@ -1,6 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 #include "arenas.h"
+#include "process_pools.h"
 #include "stack_keeper.h"
 #include "thread_cache.h"
 
@@ -8,6 +9,7 @@
 #include <weft/stack.hpp>
 
 #include <array>
+#include <cerrno>
 #include <mutex>
 #include <new>
 
@@ -19,7 +21,7 @@ constinit std::atomic<const stack_keeper*> keeper_of_stacks{nullptr};
 
 namespace {
 
-// The idle stacks that a thread keeps for itself, of the process-wide pool: most fibers are made and destroyed without
+// The idle stacks that a thread keeps for itself, of the default pool: most fibers are made and destroyed without
 // asking anybody else. Sizes and tops apart: where they are neighbours, compilers copy both as one word, and reading
 // what was just written as two costs a stall longer than all the rest.
 struct magazine {
@@ -37,12 +39,10 @@ struct magazine {
     std::array<std::size_t, capacity> sizes;
     std::array<void*, capacity> tops;
     std::size_t count;
+    process_pool* of; // all that are in it; set where it is filled
     cache_phase phase;
 };
 
-#if defined(__linux__)
-[[gnu::tls_model("initial-exec")]]
-#endif
 constinit thread_local magazine mine{};
 
 } // namespace
@@ -52,6 +52,8 @@ constinit thread_local magazine mine{};
 struct [[gnu::visibility("hidden")]] stack_pool::state {
     state(std::size_t size, std::size_t retained_stacks);
     ~state();
+    static void* operator new(std::size_t bytes) { return allocate_account(bytes); }
+    static void operator delete(void* memory) noexcept { ::operator delete(memory); }
 
     stack allocate();
     void deallocate(const stack& s) noexcept;
@@ -77,8 +79,12 @@ struct [[gnu::visibility("hidden")]] stack_pool::state {
     /// The calling thread's go to the pool.
     static void empty_magazine() noexcept;
 
+    /// Those that the calling thread keeps for itself of other pools than `pool` go to theirs.
+    static void keep_only_of(process_pool& pool) noexcept;
+
     static void lock_all() noexcept;
     static void unlock_all() noexcept;
+    static void unlock_all_in_child() noexcept;
     static constinit std::mutex list_mutex;
     static constinit state* list;
     state* next_pool = nullptr;
@@ -88,8 +94,7 @@ constinit std::mutex stack_pool::state::list_mutex;
 constinit stack_pool::state* stack_pool::state::list = nullptr;
 
 stack_pool::state::state(std::size_t size, std::size_t retained_stacks) : source{size}, retained{retained_stacks} {
-    static const int registered = ::pthread_atfork(&lock_all, &unlock_all, &unlock_all);
-    if (registered != 0) detail::throw_or_die(std::bad_alloc{});
+    watch_forks();
     const std::lock_guard lock{list_mutex};
     next_pool = list;
     list = this;
@@ -103,6 +108,7 @@ stack_pool::state::~state() {
 }
 
 void stack_pool::state::lock_all() noexcept {
+    hold_process_pools();
     list_mutex.lock();
     for (state* s = list; s; s = s->next_pool) s->mutex.lock();
 }
@@ -110,6 +116,13 @@ void stack_pool::state::lock_all() noexcept {
 void stack_pool::state::unlock_all() noexcept {
     for (state* s = list; s; s = s->next_pool) s->mutex.unlock();
     list_mutex.unlock();
+    release_process_pools();
+}
+
+void stack_pool::state::unlock_all_in_child() noexcept {
+    for (state* s = list; s; s = s->next_pool) s->mutex.unlock();
+    list_mutex.unlock();
+    release_process_pools_in_child();
 }
 
 stack stack_pool::state::allocate() {
@@ -150,34 +163,57 @@ void stack_pool::state::trim() noexcept {
 }
 
 void stack_pool::state::empty_magazine() noexcept {
-    while (mine.count != 0) process().state_->deallocate(mine.pop());
+    while (mine.count != 0) mine.of->pool.state_->deallocate(mine.pop());
+}
+
+void stack_pool::state::keep_only_of(process_pool& pool) noexcept {
+    if (mine.of == &pool) return;
+    empty_magazine();
+    mine.of = &pool;
 }
 
 [[gnu::noinline]] stack stack_pool::state::allocate_beyond_magazine() {
-    state& pool = *process().state_;
-    if (open_cache<&empty_magazine>(mine.phase)) pool.fill(mine, magazine::capacity / 2);
+    process_pool& now = default_process_pool();
+    state& pool = *now.pool.state_;
+    if (!open_cache<&empty_magazine>(mine.phase)) return pool.allocate();
+    keep_only_of(now);
+    if (mine.count == 0) pool.fill(mine, magazine::capacity / 2);
     return mine.count != 0 ? mine.pop() : pool.allocate();
 }
 
 [[gnu::noinline]] void stack_pool::state::deallocate_beyond_magazine(stack s) noexcept {
-    state& pool = *process().state_;
-    if (!open_cache<&empty_magazine>(mine.phase)) return pool.deallocate(s);
+    process_pool& owner = owner_of(s.size);
+    state& pool = *owner.pool.state_;
+    if (&owner != default_pool.load(std::memory_order_relaxed) || !open_cache<&empty_magazine>(mine.phase))
+        return pool.deallocate(s);
+    keep_only_of(owner);
     while (mine.count > magazine::capacity / 2) pool.deallocate(mine.pop());
     mine.push(s);
 }
 
 // Nor inlined by the linker into a body, which may have switched: both ask for a thread_local address.
 [[gnu::noinline]] stack default_stack_allocator::allocate() const {
-    if (mine.count != 0) [[likely]]
+    if (mine.count != 0 && mine.of == default_pool.load(std::memory_order_relaxed)) [[likely]]
         return mine.pop();
     return stack_pool::state::allocate_beyond_magazine();
 }
 
 [[gnu::noinline]] void default_stack_allocator::deallocate(stack s) const noexcept {
-    if (mine.phase == cache_phase::in_use && mine.count != magazine::capacity) [[likely]]
+    if (mine.phase == cache_phase::in_use && mine.count != magazine::capacity && mine.of && mine.of->owns(s.size))
+        [[likely]]
         mine.push(s);
     else
         stack_pool::state::deallocate_beyond_magazine(s);
+}
+
+void watch_forks() {
+    static const bool registered = [] { // or tried again by the next one
+        errno = ::pthread_atfork(&stack_pool::state::lock_all, &stack_pool::state::unlock_all,
+                                 &stack_pool::state::unlock_all_in_child);
+        if (errno != 0) detail::throw_or_die(stack_exhausted(sizeof(stack_pool::state)));
+        return true;
+    }();
+    static_cast<void>(registered);
 }
 
 stack_pool::stack_pool(std::size_t size, std::size_t retained) : state_{new state{size, retained}} {}
@@ -195,7 +231,7 @@ void stack_pool::deallocate(const stack& s) noexcept {
 }
 
 void stack_pool::trim() noexcept {
-    if (this == &process()) {
+    if (is_process_wide(*this)) {
         if (const stack_keeper* const keeper = keeper_of_stacks.load(std::memory_order_relaxed)) keeper->give_back();
         state::empty_magazine();
     }
@@ -203,19 +239,13 @@ void stack_pool::trim() noexcept {
 }
 
 std::size_t stack_pool::idle() const noexcept {
-    std::size_t of_this_thread = 0;
-    if (this == &process()) {
-        const stack_keeper* const keeper = keeper_of_stacks.load(std::memory_order_relaxed);
-        of_this_thread = mine.count + (keeper ? keeper->kept() : 0);
-    }
+    std::size_t of_this_thread = mine.of && this == &mine.of->pool ? mine.count : 0;
+    const process_pool* const now = default_pool.load(std::memory_order_acquire);
+    if (now && this == &now->pool)
+        if (const stack_keeper* const keeper = keeper_of_stacks.load(std::memory_order_relaxed))
+            of_this_thread += keeper->kept();
     const std::lock_guard lock{state_->mutex};
     return state_->count + of_this_thread;
-}
-
-stack_pool& stack_pool::process() {
-    // Never destroyed: fibers in static storage may give their stacks back after every destructor of this file has run.
-    static stack_pool& pool = *new stack_pool;
-    return pool;
 }
 
 } // namespace weft

@@ -131,6 +131,10 @@
 #    endif
 .endm
 
+#    if defined(__linux__)
+    needs_refusal_of_shadow_stacks R_AARCH64_NONE
+#    endif
+
 // ---------------------------------------------------------------------------------------------------------------------
 // weft_make_context: lays a frame on the new stack, as if the entry below had called jump. x0 = stack top, x1 = size
 // (needed for a shadow call stack alone: the stack grows down from its top), x2 = entry. Returns the context in x0.
@@ -255,9 +259,6 @@ private_label SYMBOL(weft_fiber_start)                  // 4 beyond a multiple o
     brk     #0                                          // for those who look up the return address itself
 end_function SYMBOL(weft_fiber_entry)
 
-#    if defined(__linux__)
-    needs_refusal_of_shadow_stacks R_AARCH64_NONE
-#    endif
 #    if defined(__ELF__)
     elf_features 0xc0000000, (BTI | PAC << 1)              // GNU_PROPERTY_AARCH64_FEATURE_1_AND: bit 0 BTI, bit 1 PAC
 #    endif

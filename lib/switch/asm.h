@@ -11,6 +11,14 @@
 //   private_label SYMBOL(name)       a place inside a function that only the library sees
 //   LOCAL(name):                     one that only this file sees, and that is no symbol
 //
+// With shadow call stacks the three functions of weft/switch.hpp have names of their own, so that code with and without
+// does not link. (fcontext.S has its own names for them.)
+#if WEFT_SHADOW_CALL_STACK && !defined(weft_jump_context)
+#    define weft_make_context weft_make_context_with_shadow_call_stack
+#    define weft_jump_context weft_jump_context_with_shadow_call_stack
+#    define weft_ontop_context weft_ontop_context_with_shadow_call_stack
+#endif
+
 // Between begin and end stands call frame information (CFI): for every instruction it tells an unwinder (a debugger,
 // a thrown exception) where the caller's registers are. CFA, the canonical frame address, is the value that sp had
 // before the call of this function; all saved registers are described by their distance from it.
@@ -95,7 +103,8 @@
 \name:
 .endm
 
-// Makes the linker take shadow_stack.cpp wherever it takes this object: a relocation that changes nothing.
+// Makes the linker take shadow_stack.cpp wherever it takes this object: a relocation that changes nothing, of the first
+// instruction that follows (gold takes none of a place where no byte is).
 .macro needs_refusal_of_shadow_stacks type
     .text
     .globl weft_refuse_shadow_stack // or Clang's assembler forgets the name

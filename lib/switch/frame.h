@@ -50,3 +50,8 @@
 #define WEFT_BLOCK_FRAME 0x08   /* x29, rbp of the resumer; with the next a frame record */
 #define WEFT_BLOCK_PC    0x10
 #define WEFT_BLOCK_SP    0x18
+
+// A thread's state, see thread_state.S; checked in fiber.cpp.
+#define WEFT_THREAD_STATE_SIZE 48
+#define WEFT_THREAD_STATE_NOT_IN_USE 1
+#define WEFT_THREAD_STATE_ASK -1 /* idle_limit: ask_library */

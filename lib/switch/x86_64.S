@@ -20,6 +20,8 @@
 #    include "asm.h"
 #    include "frame.h"
 
+.att_syntax prefix // also under -masm=intel, which Clang hands on to its assembler
+
 #    if defined(__CET__) && (__CET__ & 1)
 #        define IBT 1
 #    else
@@ -86,6 +88,10 @@
     leaq    WEFT_X86_64_FRAME(%rsp), %rsp           // the frame is empty; rsp points at its return address
     .cfi_adjust_cfa_offset -WEFT_X86_64_FRAME
 .endm
+
+#    if defined(__linux__)
+    needs_refusal_of_shadow_stacks R_X86_64_NONE
+#    endif
 
 // ---------------------------------------------------------------------------------------------------------------------
 // weft_make_context: lays a frame on the new stack, as if the entry below had called jump. rdi = stack top, rsi = size
@@ -182,9 +188,6 @@ private_label SYMBOL(weft_fiber_start)
     ud2                                             // for those who look up the return address itself
 end_function SYMBOL(weft_fiber_entry)
 
-#    if defined(__linux__)
-    needs_refusal_of_shadow_stacks R_X86_64_NONE
-#    endif
 #    if defined(__ELF__)
     elf_features 0xc0000002, IBT                       // GNU_PROPERTY_X86_FEATURE_1_AND: bit 0 IBT, bit 1 shadow stack
 #    endif

@@ -2,8 +2,9 @@
 """builds.py FOLDER --gcc G++ --clang CLANG++ [--packages FOLDER] [--jobs N] [--only WORDS]
 
 Compiles program.cpp with the library's sources once for each odd build (without exceptions, without RTTI, optimized while
-linking, shared, hardened, all in one file, another standard library, other processors) and runs it. It must find all well, and a
-program that destroys a suspended fiber, or resumes one that has ended, must end as it is documented for that build."""
+linking, shared, hardened, watched, all in one file, another standard library, other processors) and runs it. It must find all well, and a
+program that destroys a suspended fiber, or resumes one that has ended, must end as it is documented for that build. What
+weft cannot run on it must refuse, with the reason."""
 
 import argparse
 import concurrent.futures
@@ -24,6 +25,7 @@ NO_EXCEPTIONS = ["-fno-exceptions"]
 BARE = ["-fno-exceptions", "-fno-rtti"]
 HARDENED = ["-fstack-clash-protection", "-fstack-protector-strong", "-D_FORTIFY_SOURCE=3", "-D_GLIBCXX_ASSERTIONS"]
 BRANCHES = {"x86_64": ["-fcf-protection=full"], "aarch64": ["-mbranch-protection=standard"]}
+WATCHED = ["-fstack-protector-all", "-fsanitize=kcfi", "-fxray-instrument"]
 HIDDEN = ["-fPIC", "-fvisibility=hidden", "-fvisibility-inlines-hidden"]
 
 
@@ -44,6 +46,7 @@ class Build:
     unity: bool = False
     boost: bool = False  # on Boost.Context's switch
     emulator: list = dataclasses.field(default_factory=list)
+    refused: str = ""  # with these words
 
     def unwinds(self):
         return "-fno-exceptions" not in self.compiler + self.library + self.program
@@ -160,6 +163,14 @@ def expect(build, program, argument, says=None, dies_saying=None):
 
 
 def perform(workshop, build):
+    if build.refused:
+        try:
+            workshop.make_program(build)
+        except Failure as failure:
+            if build.refused in str(failure):
+                return "refused, with the reason"
+            raise
+        raise Failure("it can be built")
     program = workshop.make_program(build)
     well = "all is well\n" if build.unwinds() else "all is well, without exceptions\n"
     no_way = "weft: a suspended fiber was destroyed that cannot be unwound"
@@ -198,6 +209,11 @@ def builds(gcc, clang, packages, staged_boost):
     for compiler, brand in ((gcc, "GCC"), (clang, "Clang")):
         yield Build(f"{brand}: hardened", [compiler, *HARDENED, *branches])
     yield Build("GCC: hardened, shared", [gcc, *HARDENED, *branches], shared=True)
+    yield Build("Clang: watched", [clang, *WATCHED])
+    yield Build("Clang: safe stacks", [clang, "-fsanitize=safe-stack"], refused="-fsanitize=safe-stack wants two: build without")
+    yield Build("Clang: data flow", [clang, "-fsanitize=dataflow"], refused="-fsanitize=dataflow where control goes")
+    if platform.machine() == "x86_64":
+        yield Build("GCC: split stacks", [gcc, "-fsplit-stack"], refused="error: weft does not run on split stacks: build without")
     yield Build("Clang: -fsanitize=cfi", [clang, "-flto=thin", "-fsanitize=cfi", "-fvisibility=hidden"], link=lld,
                 archiver=f"llvm-ar-{version}")
 

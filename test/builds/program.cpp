@@ -6,6 +6,10 @@
 //
 // UNWINDS is 0 if this file, or the library, is compiled without exceptions.
 
+#if UNWINDS
+#    include "../unit/foreign.hpp"
+#endif
+
 #include <weft/fiber_context.hpp>
 #include <weft/migration.hpp>
 #include <weft/stack_overflow.hpp>
@@ -372,6 +376,20 @@ void exceptions() {
 
     weft::fiber thrower{[] { throw own_error{"of a fiber"}; }};
     CHECK(throws<own_error>([&] { thrower.resume(); }) && thrower.done());
+
+    // What is no C++ exception.
+    CHECK(weft_test::lets_foreign_out([] { weft::fiber{[] { weft_test::raise_foreign(); }}.resume(); }));
+#if defined(__GLIBC__) && defined(_LIBCPP_VERSION) // unit.fiber has it with the other C++ library
+    on_a_thread([] {
+        const counted of_the_thread;
+        weft::fiber f{[] {
+            const counted of_the_body;
+            pthread_exit(nullptr);
+        }};
+        f.resume();
+    });
+    CHECK(counted::alive == 0);
+#endif
 
     // Each fiber has its own exceptions, and so has the thread. (The warning that one migrates is not wanted.)
     weft::set_migration_handler([](const weft::migration_report&) noexcept {});

@@ -94,7 +94,7 @@ class Checker:
                         for kind in ("configure", "build", "test")}
         cmake = "".join(p.read_text() for p in [root / "CMakeLists.txt", *root.glob("*/CMakeLists.txt"),
                                                 *root.glob("lib/cmake/*.cmake*"), root / "CMakePresets.json"])
-        self.variables = set(re.findall(r"\b(?:BUILD_SHARED_LIBS|CMAKE_[A-Z_]+|WEFT_[A-Z_]+)\b", cmake))
+        self.variables = set(re.findall(r"\b(?:BUILD_SHARED_LIBS|BUILD_TESTING|CMAKE_[A-Z_]+|WEFT_[A-Z_]+)\b", cmake))
         self.helps = {}
 
     def find_compiled(self, built):

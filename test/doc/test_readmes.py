@@ -8,7 +8,7 @@ import tempfile
 
 import readmes
 
-PROGRAM = "test/example/readme.cpp"
+PROGRAMS = ("test/example/readme.cpp", "test/example/expat_await.cpp")
 
 # The text of README.md, what is put in its place, what must be said.
 MISTAKES = [
@@ -27,6 +27,7 @@ MISTAKES = [
     ("bench/run   ", "cmake --build --preset=nativ   ", "no build preset nativ"),
     ("bench/run   ", "ctest --preset nativ   ", "no test preset nativ"),
     ("bench/run   ", "cmake -S . -B build/x -DWEFT_SWICH=native   ", "no CMake file uses WEFT_SWICH"),
+    ("-DBUILD_TESTING=OFF", "-DBUILD_TESTIN=OFF", "no CMake file uses BUILD_TESTIN"),
     ("bench/run   ", "conan create conan --profile:all conan/profiles/icc   ", "there is no conan/profiles/icc"),
     ("bench/run   ", "make install   ", "there is no make"),
     ("--libs weft)", "--libs waft)", "no pkg-config file waft.pc"),
@@ -58,7 +59,7 @@ def complaints(page):
     with tempfile.TemporaryDirectory() as name:
         root = tree(pathlib.Path(name).resolve(), page)
         checker = readmes.Checker(root)
-        checker.compiled = {root / PROGRAM: (root / PROGRAM).read_text()}
+        checker.compiled = {root / program: (root / program).read_text() for program in PROGRAMS}
         checker.names = NAMES
         return checker.check()
 

@@ -464,7 +464,8 @@ void trial::next(unsigned self) {
         go(self, most_contexts + thread_, false);
     }
     --switches_left_;
-    migrating_ = random_.one_in(24); // then the other thread resumes what this one has suspended
+    // Then the other thread resumes what this one has suspended. Rarely: both wait for the scheduler, which is busy elsewhere.
+    migrating_ = random_.one_in(96);
     const unsigned target = random_.below(contexts_);
     if (migrating_ || target == self)
         go(self, most_contexts + thread_, random_.one_in(2));

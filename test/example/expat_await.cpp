@@ -2,18 +2,23 @@
 
 // A SAX handler that waits.
 //
-// expat pushes: it is given pieces of a document as they come in and calls a handler for every element. The handler
-// must return before the next byte is parsed, so it can not be one that asks a server something, unless it blocks the
-// thread. Here it asks for the price of every item, over a socket, and just waits for the answer: weft suspends it
-// together with expat. Two orders are read on one thread, and the price list answers only when both have asked.
+// The job: add up orders in XML while they arrive, where a server knows the prices. expat pushes: it is given pieces
+// of a document and calls a handler for every element, which must return before the next byte is parsed; so a handler
+// cannot ask a server something, unless it blocks the thread. Here it asks over a socket and just waits for the
+// answer: weft suspends it together with expat. Two orders are read on one thread, and the price list answers only
+// when both have asked. Then a thread that blocks reads each order once more, by the same order_reader, and must come
+// to the same.
 //
-// No exception may pass through expat's frames; exception_detour takes them around.
+// The lines that matter: total(), whose body is blocking-style code; on_element() and parse(), which take exceptions
+// around expat's frames, where none may pass.
 
-#include "shared/exception_detour.hpp"
+#include "shared/blocking.hpp"
 #include "shared/loopback.hpp"
 #include "shared/socket_stream.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/exception_detour.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -24,8 +29,10 @@
 #include <expat.h>
 
 #include <array>
+#include <cstddef>
 #include <cstring>
 #include <exception>
+#include <functional>
 #include <iostream>
 #include <memory>
 #include <new>
@@ -80,7 +87,7 @@ private:
 
     std::iostream& price_list_;
     int total_ = 0;
-    example::exception_detour detour_;
+    weft::exception_detour detour_;
     std::unique_ptr<XML_ParserStruct, decltype([](XML_Parser p) { XML_ParserFree(p); })> parser_;
 };
 
@@ -100,6 +107,27 @@ std::string price_of(const std::string& item) {
     return item == "bolt" ? "3" : item == "nut" ? "2" : item == "washer" ? "1" : "none";
 }
 
+/// What came of an order, in words.
+std::string outcome(const std::function<int()>& sum) {
+    try {
+        return "total " + std::to_string(sum());
+    } catch (const std::runtime_error& e) {
+        return e.what();
+    }
+}
+
+/// The same without weft.
+std::string outcome_in_a_thread(const std::string& order) {
+    return example::in_thread([&] {
+        return outcome([&] {
+            example::blocking_server prices{price_of};
+            order_reader reader{prices.stream()};
+            reader.parse(order, true);
+            return reader.total();
+        });
+    });
+}
+
 /// Reads two orders at once.
 void read(const std::array<std::string, 2>& orders) {
     asio::io_context context{1};
@@ -110,23 +138,24 @@ void read(const std::array<std::string, 2>& orders) {
     std::array<std::string, 2> results;
     const auto note = [](std::string& result) {
         return [&result](std::exception_ptr reason, int sum) {
-            try {
+            result = outcome([&] {
                 if (reason) std::rethrow_exception(reason);
-                result = "total " + std::to_string(sum);
-            } catch (const std::runtime_error& e) {
-                result = e.what();
-            }
+                return sum;
+            });
         };
     };
     asio::co_spawn(context, total(example::arriving(context, orders[0]), std::move(customer_1)), note(results[0]));
     asio::co_spawn(context, total(example::arriving(context, orders[1]), std::move(customer_2)), note(results[1]));
     context.run();
-    for (const std::string& result : results) std::cout << result << '\n';
+    for (std::size_t i = 0; i < orders.size(); ++i)
+        std::cout << results[i] << "; in a blocking thread the same: "
+                  << example::said_of(results[i] == outcome_in_a_thread(orders[i])) << '\n';
 }
 
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     read({"<order>\n<item name='bolt' count='2'/>\n<item name='nut' count='10'/>\n</order>\n",
           "<order>\n<item name='washer' count='7'/>\n<item name='bolt' count='1'/>\n</order>\n"});
     read({"<order>\n<item name='left-handed screwdriver' count='1'/>\n</order>\n",

@@ -12,6 +12,7 @@
 
 #include <weft/asio.hpp>
 #include <weft/generator.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -159,6 +160,7 @@ void transmit(std::vector<std::string> parts) {
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     transmit({R"([{"name": "warp",)", R"( "threads": 480, )", R"("colours": ["red")", R"(, "deep \"blue\""])",
               R"(}, {"name": "weft")", R"(, "shuttle": {"empty": false,)", R"( "turns": -1.5e3 })", R"(}, [], {}])"});
     transmit({R"({"reed": [[4, )", R"(5 })"});

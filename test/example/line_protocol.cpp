@@ -12,6 +12,7 @@
 #include "shared/socket_stream.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -134,6 +135,7 @@ asio::awaitable<void> follow(conversation& self, tcp::socket socket) {
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     std::vector<conversation> conversations{
         {{"HELO reed", "MAIL FROM:<reed>", "RCPT TO:<cid>", "RCPT TO:<ann>", "DATA", "..\nWarp is here.\n.", "QUIT"}},
         {{"MAIL FROM:<heddle>", "HELO heddle", "DATA", "QUIT"}},

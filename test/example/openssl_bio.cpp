@@ -2,18 +2,23 @@
 
 // TLS as blocking calls, over sockets that do not block.
 //
-// OpenSSL reads and writes through a BIO. One over a socket either blocks the thread, or makes every call of OpenSSL
-// return WANT_READ or WANT_WRITE, to be repeated in a loop. Here the BIO awaits its socket: SSL_accept, SSL_connect,
-// SSL_read and SSL_write just return when they are done, and server and clients, all on one thread, take turns inside
-// their handshakes. One client does not trust the server's certificate, which the program has signed itself.
+// The job: serve TLS clients. OpenSSL reads and writes through a BIO. One over a socket either blocks the thread, or
+// makes every call of OpenSSL return WANT_READ or WANT_WRITE, to be repeated in a loop. Here the BIO awaits its
+// socket: SSL_accept, SSL_connect, SSL_read and SSL_write just return when they are done, and server and clients, all
+// on one thread, take turns inside their handshakes. One client does not trust the server's certificate, which the
+// program has signed itself. Then threads that block do the same once more, over OpenSSL's own BIO for sockets, and
+// must come to the same.
 //
-// No exception may pass through OpenSSL's frames; exception_detour takes them around. OpenSSL's queue of errors belongs
-// to the thread, that is, to all who take turns on it: why one of them failed, its own SSL object says.
+// The lines that matter: on_read() and on_write(), which wait for the socket and take exceptions around OpenSSL's
+// frames, where none may pass. OpenSSL's queue of errors belongs to the thread, that is, to all who take turns on it:
+// why one of them failed, its own SSL object says.
 
-#include "shared/exception_detour.hpp"
+#include "shared/blocking.hpp"
 #include "shared/loopback.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/exception_detour.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -35,6 +40,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 namespace {
@@ -58,11 +64,17 @@ void check(bool succeeded, const char* what) {
     if (!succeeded) throw std::runtime_error{what};
 }
 
+enum class waiting { suspends_the_body, blocks_the_thread };
+
 /// One end of a connection.
 class tls_stream {
 public:
-    tls_stream(const tls_context& context, tcp::socket socket)
+    tls_stream(const tls_context& context, tcp::socket socket, waiting how)
         : socket_{std::move(socket)}, ssl_{SSL_new(context.get())} {
+        if (how == waiting::blocks_the_thread) {
+            check(ssl_ && SSL_set_fd(ssl_.get(), socket_.native_handle()), "out of memory");
+            return;
+        }
         static const owned<BIO_METHOD, BIO_meth_free> method = awaiting_method();
         BIO* const bio = BIO_new(method.get());
         check(ssl_ && bio, "out of memory");
@@ -122,39 +134,43 @@ private:
     }
 
     tcp::socket socket_;
-    example::exception_detour detour_;
+    weft::exception_detour detour_;
     owned<SSL, SSL_free> ssl_;
 };
 
 /// Answers what it is sent, backwards.
-asio::awaitable<void> serve(const tls_context& context, tcp::socket socket, std::string& result) {
-    return weft::stackful([&context, socket = std::move(socket), &result](auto&) mutable {
-        tls_stream client{context, std::move(socket)};
-        try {
-            client.accept();
-            for (std::string text = client.read(); !text.empty(); text = client.read())
-                client.write(std::string{text.rbegin(), text.rend()});
-            client.close();
-            result = "served";
-        } catch (const std::runtime_error&) {
-            result = "the client did not come in";
-        }
-    });
+std::string serve(tls_stream client) {
+    try {
+        client.accept();
+        for (std::string text = client.read(); !text.empty(); text = client.read())
+            client.write(std::string{text.rbegin(), text.rend()});
+        client.close();
+        return "served";
+    } catch (const std::runtime_error&) {
+        return "the client did not come in";
+    }
 }
 
-asio::awaitable<void> use(const tls_context& context, tcp::socket socket, std::string& result) {
-    return weft::stackful([&context, socket = std::move(socket), &result](auto&) mutable {
-        tls_stream server{context, std::move(socket)};
-        try {
-            server.connect("loom.example");
-            for (const std::string_view question : {"strap", "wolf", "deer"}) {
-                server.write(question);
-                result += server.read() + ' ';
-            }
-            server.close();
-        } catch (const std::runtime_error& e) {
-            result = e.what();
+std::string use(tls_stream server) {
+    try {
+        std::string answers;
+        server.connect("loom.example");
+        for (const std::string_view question : {"strap", "wolf", "deer"}) {
+            server.write(question);
+            answers += server.read() + ' ';
         }
+        server.close();
+        return answers;
+    } catch (const std::runtime_error& e) {
+        return e.what();
+    }
+}
+
+/// Either of them, to its callers an ordinary coroutine.
+template <auto talk>
+asio::awaitable<void> in_a_body(const tls_context& context, tcp::socket socket, std::string& result) {
+    return weft::stackful([&context, socket = std::move(socket), &result](auto&) mutable {
+        result = talk({context, std::move(socket), waiting::suspends_the_body});
     });
 }
 
@@ -193,6 +209,7 @@ tls_context client_context() {
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     const identity loom;
     const tls_context server = server_context(loom), client = client_context(), stranger = client_context();
     X509_STORE_add_cert(SSL_CTX_get_cert_store(client.get()), loom.certificate.get());
@@ -205,9 +222,20 @@ int main() {
     asio::io_context context{1};
     for (auto& each : connections) {
         auto [here, there] = example::connected_sockets(context);
-        example::start(context, serve(server, std::move(here), each.server));
-        example::start(context, use(each.context, std::move(there), each.client));
+        example::start(context, in_a_body<serve>(server, std::move(here), each.server));
+        example::start(context, in_a_body<use>(each.context, std::move(there), each.client));
     }
     context.run();
-    for (const auto& each : connections) std::cout << "client: " << each.client << "\nserver: " << each.server << '\n';
+
+    for (const auto& each : connections) {
+        auto sockets = example::connected_sockets(context);
+        std::string served;
+        std::thread other{[&] { served = serve({server, std::move(sockets.first), waiting::blocks_the_thread}); }};
+        const std::string used = example::in_thread([&] {
+            return use({each.context, std::move(sockets.second), waiting::blocks_the_thread});
+        });
+        other.join();
+        std::cout << "client: " << each.client << "\nserver: " << each.server << "\nin blocking threads the same: "
+                  << example::said_of(each.client == used && each.server == served) << '\n';
+    }
 }

@@ -12,6 +12,7 @@
 #include "shared/socket_stream.hpp"
 
 #include <weft/asio.hpp>
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/awaitable.hpp>
@@ -90,6 +91,7 @@ asio::awaitable<void> serve(tcp::acceptor& acceptor) {
 } // namespace
 
 int main() {
+    weft::report_stack_overflow();
     asio::io_context context{1};
     tcp::acceptor acceptor{context, tcp::endpoint{asio::ip::address_v4::loopback(), 0}};
     example::start(context, serve(acceptor));

@@ -5,18 +5,13 @@ find_package(LibArchive QUIET)
 find_package(OpenSSL QUIET COMPONENTS Crypto)
 find_package(CLI11 QUIET)
 if(NOT LibArchive_FOUND OR NOT OPENSSL_FOUND OR NOT CLI11_FOUND)
-  message(STATUS "The example unpack is left out: it needs libarchive, OpenSSL and CLI11 "
-    "(Debian: libarchive-dev, libssl-dev, libcli11-dev)")
+  weft_left_out("the tests example.unpack.*"
+    "libarchive, OpenSSL and CLI11 (Debian: libarchive-dev, libssl-dev, libcli11-dev)")
   return()
 endif()
 
 weft_example(unpack)
 target_link_libraries(unpack PRIVATE CLI11::CLI11 LibArchive::LibArchive OpenSSL::Crypto)
-
-# Debian keeps the headers that differ between processors in a folder of their own.
-if(CMAKE_CROSSCOMPILING AND EXISTS "${OPENSSL_INCLUDE_DIR}/${CMAKE_LIBRARY_ARCHITECTURE}/openssl")
-  target_include_directories(unpack SYSTEM PRIVATE "${OPENSSL_INCLUDE_DIR}/${CMAKE_LIBRARY_ARCHITECTURE}")
-endif()
 
 # A static libarchive does not bring what it uses: add what its package was built with, as far as it is there.
 if(LibArchive_LIBRARIES MATCHES "\\.a$")

@@ -21,6 +21,7 @@
 #include "unpack/verdict.hpp"
 #include "unpack/verify.hpp"
 
+#include <weft/stack_overflow.hpp>
 #include <weft/stackful.hpp>
 
 #include <boost/asio/as_tuple.hpp>
@@ -209,6 +210,7 @@ bool demonstrate(const options& chosen) {
 } // namespace unpack
 
 int main(int argc, char** argv) {
+    weft::report_stack_overflow();
     std::setlocale(LC_ALL, "C.UTF-8"); // libarchive translates names into the locale's encoding; unzip does so too
     ::setenv("LC_ALL", "C.UTF-8", 1);
     CLI::App app{"Receives an archive from many clients at once, on one thread, and lists it while it arrives."};

@@ -76,9 +76,8 @@ def inline_switches(architecture, text):
     found, at = [], text.find(leave)
     while at != -1:
         start, end = at - before, at + len(leave)
-        if architecture == "aarch64":  # without PAC and the question for the mark it is seven instructions shorter
-            first = [bytes.fromhex("112441a9"), bytes.fromhex("0d2441a9")]  # ldp x17 or x13, x9, [x0, #16]
-            start = max(text.rfind(word, at - before, at) for word in first)
+        if architecture == "aarch64":
+            start = begins(text, start, at)
         elif not text[start:].startswith(bytes.fromhex("488d05")):  # leaq 1f(%rip), %rax
             start = -1
         if start < 0:
@@ -90,6 +89,18 @@ def inline_switches(architecture, text):
         found.append(code + (pad if text[label:].startswith(pad) else b""))
         at = text.find(leave, end)
     return found
+
+
+def begins(text, start, end):
+    """Where the statement begins on AArch64: by `adr x12` or, with PAC, `adr x17`, our address, and before that by the load
+    of the arriving pc and sp, and the question for the mark behind it, where these are its own. A switch to a fiber has them
+    from the compiler, which may move them."""
+    words = [int.from_bytes(text[at:at + 4], "little") for at in range(start, end, 4)]
+    for i in range(len(words) - 1, -1, -1):
+        if words[i] & 0x9F00001F in (0x1000000C, 0x10000011):
+            asks = i > 1 and words[i - 1] & 0x7F000000 == 0x37000000  # tbnz
+            return start + 4 * (i - 2 if asks else i)
+    return -1
 
 
 def without_distances(code):

@@ -7,7 +7,7 @@ import subprocess
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIBRARY = [str(source.relative_to(ROOT)) for part in ("fiber", "bridge", "stack")
            for source in sorted((ROOT / "lib" / part).glob("*.cpp"))] + [
-               "lib/switch/control_block.cpp", "lib/switch/shadow_stack.cpp"]
+               "lib/switch/control_block.cpp", "lib/switch/shadow_stack.cpp", "lib/switch/thread_state.S"]
 INLINE_SWITCH = {"aarch64": "include/weft/detail/switch_aarch64.hpp", "x86_64": "include/weft/detail/switch_x86_64.hpp"}
 ASSEMBLY = {"aarch64": "lib/switch/aarch64.S", "x86_64": "lib/switch/x86_64.S"}
 

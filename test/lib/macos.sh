@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # tests_result, failed and summary are set in platforms.sh
+# shellcheck disable=SC2034 # configure_options is read in platforms.sh
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
 # test/run native on macOS: Apple's Clang, Homebrew's libraries, the tests of test/unit and the examples. The rest of
@@ -14,8 +14,10 @@ on_macos() {
 
 run_on_macos() {
     need_homebrew
-    macos_platform native-clang -O2
-    macos_platform native-clang-debug -O0
+    # Homebrew is asked for Boost and OpenSSL alone.
+    configure_options+=(-DWEFT_TEST_PACKAGE=OFF -DWEFT_REQUIRE_TESTS=OFF)
+    platform native-clang -O2
+    platform native-clang-debug -O0
 }
 
 need_homebrew() {
@@ -34,18 +36,5 @@ need_homebrew() {
     [[ -n $(find_clang) ]] ||
         give_up "The Clang found is too old: install Xcode 16 or later, or name a clang++ 16 or later in WEFT_CLANGXX."
     export CMAKE_PREFIX_PATH=$prefix:$prefix/opt/openssl@3
-}
-
-macos_platform() { # preset, how it is compiled
-    local preset=$1 manner=$2 result="could not be built"
-    if step "$preset" configure cmake --preset "$preset" -DWEFT_TEST_PACKAGE=OFF \
-        ${CI:+-DCMAKE_COMPILE_WARNING_AS_ERROR=ON} &&
-        step "$preset" build cmake --build --preset "$preset" --parallel "$jobs"; then
-        step "$preset" test ctest --preset "$preset" --parallel "$jobs" || true
-        count_tests "$(log_file "$preset-test")"
-        result=$tests_result
-    else
-        failed=$((failed + 1))
-    fi
-    summary+=("$(printf '%-21s %-13s %-32s %s' "$preset" "$(compiler_of "$preset")" "$manner" "$result")")
+    use_ccache
 }

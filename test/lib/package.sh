@@ -21,6 +21,7 @@ need_package() {
     need_program python3 python3
     need_program pkg-config pkg-config
     need_program nm binutils
+    need_clang_sanitizers # of which test/mixtures makes programs
     install_missing
 }
 

@@ -19,14 +19,20 @@ need_native() {
     need_boost
     need_header archive.h libarchive-dev
     need_header openssl/evp.h libssl-dev
+    need_header asio/awaitable.hpp libasio-dev
     need_header CLI/CLI.hpp libcli11-dev
     need_header expat.h libexpat1-dev
     need_header sqlite3.h libsqlite3-dev
+    need_header lua5.4/lua.hpp liblua5.4-dev
+    need_header zstd.h libzstd-dev
+    want_libraries
     need_program doxygen doxygen
     want_qcoro
+    want_linkers
     need_archivers
     install_missing
     check_versions
+    use_ccache
 }
 
 need_aarch64() {
@@ -35,21 +41,27 @@ need_aarch64() {
     need_program aarch64-linux-gnu-g++ g++-aarch64-linux-gnu
     need_clang
     need_program qemu-aarch64 qemu-user
+    want_linkers
     need_archivers
     install_missing
     check_versions
+    use_ccache
     need_aarch64_packages
 }
 
-need_sanitizers() { # GCC's come with it, Clang's in a package of their own
-    local clang
+need_sanitizers() { # GCC's come with it
     missing=()
     need_program valgrind valgrind
     need_header valgrind/valgrind.h valgrind
+    need_clang_sanitizers
+    install_missing
+}
+
+need_clang_sanitizers() { # they are in a package of their own
+    local clang
     clang=$(find_clang)
     echo 'int main() {}' | "$clang" -fsanitize=memory -x c++ - -o /dev/null 2>/dev/null ||
         missing+=("libclang-rt-$("$clang" -dumpversion | cut -d . -f 1)-dev")
-    install_missing
 }
 
 need_bench() {
@@ -62,6 +74,7 @@ need_bench() {
     need_program python3 python3
     install_missing
     check_versions
+    use_ccache
 }
 
 # What draws the plots of bench/run, on its own: what cannot be had here keeps nothing from being built, tested or
@@ -88,6 +101,23 @@ find_plotting_python() {
 need_tools() {
     need_program cmake cmake
     need_program ninja ninja-build
+    want_ccache
+}
+
+want_ccache() { # everything works without it
+    ! command -v ccache >/dev/null || return 0
+    refresh_apt
+    ! has_apt || [[ -z $(apt-cache show ccache 2>/dev/null) ]] || missing+=(ccache)
+}
+
+# Where ccache is, what two builds compile alike is compiled once. It keeps that under build/, unless the environment names
+# another place, or another launcher.
+use_ccache() {
+    command -v ccache >/dev/null || return 0
+    export CMAKE_C_COMPILER_LAUNCHER=${CMAKE_C_COMPILER_LAUNCHER-ccache}
+    export CMAKE_CXX_COMPILER_LAUNCHER=${CMAKE_CXX_COMPILER_LAUNCHER-ccache}
+    export CCACHE_DIR=${CCACHE_DIR-$root/build/ccache}
+    export CCACHE_DEPEND=1 CCACHE_NOHASHDIR=1 # nothing is preprocessed for its sake; the build's folder makes no difference
 }
 
 need_archivers() { # which the example unpack is compared with
@@ -105,6 +135,10 @@ need_header() { # header, package
     has_header "$1" || missing+=("$2")
 }
 
+want_header() { # header, package; something is left out where apt has not got it
+    has_header "$1" || ! has_apt || [[ -z $(apt-cache show "$2" 2>/dev/null) ]] || missing+=("$2")
+}
+
 need_clang() {
     [[ -z $(find_clang) ]] || return 0
     if [[ ${WEFT_CLANGXX-} =~ ^clang\+\+-([0-9]+)$ ]]; then # asked for by name, not by path
@@ -119,6 +153,22 @@ need_clang() {
 want_qcoro() {
     has_library libQCoro6Core.so || ! has_apt || [[ -z $(apt-cache show qcoro-qt6-dev 2>/dev/null) ]] ||
         missing+=(qcoro-qt6-dev)
+}
+
+# What the example stack_need measures and unit.exception_detour calls, as far as apt has it.
+want_libraries() {
+    want_header png.h libpng-dev
+    want_header zlib.h zlib1g-dev
+    want_header bzlib.h libbz2-dev
+}
+
+# Tests link with each linker that is there.
+want_linkers() {
+    local linker
+    for linker in lld mold; do
+        [[ -n $(compgen -c "ld.$linker") ]] || ! has_apt || [[ -z $(apt-cache show "$linker" 2>/dev/null) ]] ||
+            missing+=("$linker")
+    done
 }
 
 need_boost() {
@@ -235,7 +285,7 @@ as_root() {
 need_aarch64_packages() {
     local folder=$root/build/aarch64-packages fetch=$root/test/lib/fetch_aarch64_packages
     [[ ! $folder/complete -nt $fetch ]] || return 0
-    has_apt || give_up "Unpack the arm64 packages of Boost, CLI11, Expat, libarchive, OpenSSL and SQLite under $folder/root," \
+    has_apt || give_up "Unpack the arm64 packages of Boost, CLI11, Expat, libarchive, Lua, OpenSSL, SQLite and Zstandard under $folder/root," \
         "create the file $folder/complete, then run this again."
     step aarch64 packages "$fetch" "$folder" ||
         give_up "The arm64 packages could not be fetched; check the network and /etc/apt, then run this again."

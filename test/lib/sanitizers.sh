@@ -2,7 +2,7 @@
 # shellcheck disable=SC2034,SC2154 # missing is read in packages.sh
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-: "${root:?}"
+: "${root:?}" "${jobs:?}"
 
 # HWAddressSanitizer is for 64-bit Arm: there it is Clang's own, elsewhere its runtime is fetched and run under emulation.
 run_hwaddress() {
@@ -27,5 +27,5 @@ run_hwaddress() {
         emulator=(--emulator qemu-aarch64 -cpu max)
     fi
     add_report hwaddress python3 "$root/test/sanitizers/hwaddress.py" "$root/build/hwaddress" --clang "$clang" \
-        --runtime "$runtime" "${emulator[@]}"
+        --runtime "$runtime" --jobs "$jobs" "${emulator[@]}"
 }

@@ -32,7 +32,7 @@ class Mutant:
 ASSEMBLY_LINE = re.compile(r"^[ ]+(?P<body>[.a-z][^/\n]*?)[ ]*(?://.*)?$", re.M)
 NOT_CODE = re.compile(r"\.(?!cfi_)|public_function|private_function|end_function|private_label|needs_refusal")
 SCOPE = re.compile(r"^(?:public_function|private_function) SYMBOL\((\w+)\)|^\.macro (\w+)|^end_function|^\.endm", re.M)
-HEADER_LINE = re.compile(r'^[^"/\n]*(?P<body>"(?!1:)[.a-z][^\n]*?\\n(?:\\t)?")', re.M)
+HEADER_LINE = re.compile(r'^[^"/\n]*(?P<body>"(?:\\n\\tendbr64|(?!1:)[.a-z][^\n]*?\\n(?:\\t)?)")', re.M)
 HEADER_SCOPE = re.compile(r"^#\s*define (\w+)|^WEFT_ALWAYS_INLINE (?:void|bool) (\w+)", re.M)
 
 
@@ -72,13 +72,15 @@ NUMBER_OFFSET = re.compile(r"(?<=, #)\d+(?=\])|(?<![\w.#$+-])\d+(?=\(%)|(?<=%rcx
 # A register that every function preserves, and that the inline switch tells the compiler it does not.
 CLOBBER = re.compile(r', *(?:\\?\n)? *"(x2[0-8]|x30|v[89]|v1[0-5]|rbx|r1[2-5])"(?=[, \n])')
 NO_OFFSET = re.compile(r"(?<=\[x0)(?=\])")
-# An offset in the control block: fixed, or one that the inline switch is given for its direction.
-OPERAND = re.compile(r"%c\[(leaving|arriving|pc_sp|pc|sp)\](?:\+8)?")
-OTHER = {"leaving": "arriving", "arriving": "leaving", "pc": "sp", "sp": "pc"}
+# An offset in the control block: fixed, or one that the inline switch is given for its direction. On AArch64 an operand,
+# on x86-64 a macro between two strings.
+OPERAND = re.compile(r'(?:%c\[|" )(leaving|arriving|pc_sp|LEAVING|ARRIVING|WEFT_PC|WEFT_SP)(?:\]| ")(?:\+8)?')
+OTHER = {"leaving": "arriving", "LEAVING": "ARRIVING", "WEFT_PC": "WEFT_SP"}
+OTHER |= {second: first for first, second in OTHER.items()}
 MARK = {"not_resumable": "not_suspendable", "not_suspendable": "not_resumable"}
 ESCAPED = re.compile(r"(?<=[ ,])(?:0x[0-9a-f]+|\d+)(?=,)")
 # The two directions: who leaves, who arrives.
-DIRECTION = re.compile(r"WEFT_SWITCH_OPERANDS\((?:b|&block), (\w+_base_register), (\w+_base_register)(?:, (\w+))?\)")
+DIRECTION = re.compile(r"(?<=, )(\w+_base_register), (\w+_base_register)(?:, (\w+))?\)")
 
 
 def mutants(file, text):

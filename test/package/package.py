@@ -8,12 +8,16 @@
     package.py BUILD FOLDER versions                  other versions than the installed one are not found
     package.py BUILD FOLDER refuse PROJECT SENTENCE OPTION...
                                                       a project that must not be configured, for this reason
+    package.py BUILD FOLDER alone                     README's lines to install it, where there is but a compiler, CMake and
+                                                      make
+    package.py BUILD FOLDER incomplete                weft's own build where some package is missing
 
 In PRINTS and SENTENCE, @VERSION@ and @NUMBER@ are the version as words and as one number. --shared: a shared library, which
 install builds; else what the build has."""
 
 import argparse
 import json
+import os
 import pathlib
 import re
 import shlex
@@ -25,7 +29,10 @@ import tarfile
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 LICENSE = "share/licenses/weft/LICENSE"
-CMAKE_CONFIG = ("weftConfig.cmake", "weftConfigVersion.cmake", "weftTargets.cmake", "asio.cmake", "senders.cmake")
+CMAKE_CONFIG = ("weftConfig.cmake", "weftConfigVersion.cmake", "weftTargets.cmake", "asio.cmake", "boost.cmake",
+                "senders.cmake")
+# What a compiler calls, and CMake with it.
+TOOLS = "as ld ar ranlib nm objcopy objdump readelf strip make uname".split()
 
 
 class Failure(Exception):
@@ -37,10 +44,10 @@ def check(right, sentence):
         raise Failure(sentence)
 
 
-def run(*command, environment=None, fails=False):
+def run(*command, environment=None, fails=False, cwd=None):
     """Its output; fails: it must."""
     done = subprocess.run([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                          stderr=subprocess.STDOUT, text=True, check=False, env=environment, timeout=500)
+                          stderr=subprocess.STDOUT, text=True, check=False, env=environment, timeout=500, cwd=cwd)
     check((done.returncode != 0) == fails,
           f"{shlex.join(str(word) for word in command)} ended with {done.returncode}:\n{done.stdout}")
     return done.stdout
@@ -152,7 +159,7 @@ class Package:
         library = self.prefix / "lib/libweft.so"
         exported = set()
         for line in run("nm", "--dynamic", "--defined-only", "--demangle", library).splitlines():
-            exported.add(line.split(" ", 2)[2])
+            exported.add(re.sub(r"\[abi:\w+\]", "", line.split(" ", 2)[2]))
         declared, functions = self.declared()
         for name in sorted(exported):
             check(self.is_declared(name, declared), f"{library.name} exports {name}, which no header declares WEFT_API")
@@ -179,13 +186,14 @@ class Package:
     def declared():
         """Names that headers declare WEFT_API: of all, and of functions."""
         # the library's own: see weft/detail/thread_state.hpp, lib/fiber/debugger.h
-        classes, functions = set(), {"weft_thread_state", "weft_debugger_layout", "weft_debugger_records"}
+        classes, functions = set(), {"weft_thread_state", "weft_this_thread", "weft_debugger_layout", "weft_debugger_records"}
         for header in (ROOT / "include").rglob("*.hpp"):
             text = re.sub(r"^#.*", "", header.read_text(), flags=re.MULTILINE)
-            classes |= set(re.findall(r"(?:class|struct) WEFT_API (\w+)", text))
-            functions |= set(re.findall(r"(?<!class )(?<!struct )WEFT_API [^(;{]*?(\w+)\(", text))
+            classes |= set(re.findall(r"(?:class|struct) WEFT_(?:API|EXPORT) (\w+)", text))
+            functions |= set(re.findall(r"(?<!class )(?<!struct )WEFT_(?:API|EXPORT) [^(;{]*?(\w+)\(", text))
             functions |= set(re.findall(r"WEFT_API extern const \w+ (\w+);", text)) # and constants
-        return classes | functions, functions - {"weft_this_thread"} # elsewhere than on Linux
+        functions.remove("WEFT_THIS_THREAD") # a macro, for the one above
+        return classes | functions, functions
 
     @staticmethod
     def is_declared(name, declared):
@@ -193,9 +201,9 @@ class Package:
         path = re.sub(r"\(.*| const$", "", re.sub(r"^(typeinfo name|typeinfo|vtable) for ", "", name)).split("::")
         if path[0] == "std":
             return True
-        while path[0] in ("weft", "detail", "this_fiber") or path[0].startswith("contexts_with_"):
+        while path[0] in ("weft", "detail", "this_fiber"):
             path = path[1:]
-        return path[0] in declared and len(path) <= 2
+        return path[0] in declared and all(part in declared for part in path[1:-1]) # of a class, or one within it
 
     # Programs that use it
 
@@ -224,13 +232,19 @@ class Package:
                 archive.add(ROOT / name, f"weft/{name}")
         return path
 
-    @staticmethod
-    def check_commands(build, project, options):
-        """The program; it is compiled with what it asks for itself, and as C++20 because of weft."""
-        standard = ["-std=gnu++20"]
+    def default_standard(self):
+        """The year in the C++ standard that the compiler takes when none is named."""
+        macros = run(*self.compiler, "-dM", "-E", "-x", "c++", "/dev/null")
+        return int(re.search(r"#define __cplusplus 20(\d\d)", macros)[1])
+
+    def check_commands(self, build, project, options):
+        """The program; it is compiled with what it asks for itself, and as C++20 because of weft, unless the compiler
+        does that anyway."""
+        default = self.default_standard()
+        standard = [] if default >= 20 else ["-std=gnu++20"]
         for option in options:
             if option.startswith("-DCMAKE_CXX_STANDARD="):
-                standard = ["-std=gnu++" + option[-2:]]
+                standard = [] if default == int(option[-2:]) else ["-std=gnu++" + option[-2:]]
         if project.name == "fcontext": # which does not ask for C++20
             standard = []
         for entry in json.loads((build / "compile_commands.json").read_text()):
@@ -267,12 +281,81 @@ class Package:
         printed = self.configure(HERE / project, build, *options, fails=True)
         check(sentence in re.sub(r"\s+", " ", printed), f"{sentence!r} is not said:\n{printed}")
 
+    # Its own build, where not everything is installed
+
+    def alone(self):
+        """README's lines; then the build as it is by default, and once more without tests."""
+        folder = self.fresh("alone")
+        (folder / "weft").symlink_to(ROOT)
+        (folder / "bin").mkdir()
+        for tool in TOOLS:
+            if found := shutil.which(tool):
+                (folder / "bin" / tool).symlink_to(found)
+        environment = {"PATH": str(folder / "bin"), "DESTDIR": str(folder / "installed")}
+        environment |= {name: os.environ[name] for name in os.environ if name.startswith("CCACHE_")}
+        hidden = ["-DCMAKE_IGNORE_PREFIX_PATH=/;/usr;/usr/local", "-DCMAKE_IGNORE_PATH=/usr/bin;/bin",
+                  f"-DCMAKE_CXX_COMPILER={shutil.which(self.compiler[0])}"]
+        if ccache := shutil.which("ccache"):
+            hidden.append(f"-DCMAKE_CXX_COMPILER_LAUNCHER={ccache}")
+
+        lines = re.search(r"^## Install\n.*?```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)[1]
+        commands = [shlex.split(line, comments=True) for line in lines.splitlines()]
+        check([words[1] for words in commands] == ["-S", "--build", "--install"], f"README installs weft by {lines}")
+        for words in commands:
+            check(words[0] == "cmake", f"README installs weft by {words}")
+            printed = run(self.cmake, *words[1:], *(hidden if words[1] == "-S" else []), environment=environment, cwd=folder)
+            check("left out" not in printed and "unit_" not in printed, f"tests are built, too:\n{printed}")
+        prefix = folder / "installed/usr/local"
+        run(*self.compiler, "-std=c++20", HERE / "hello.cpp", "-I", prefix / "include", "-L", prefix / "lib", "-lweft",
+            "-pthread", "-o", folder / "hello")
+        printed = run(folder / "hello")
+        check(printed == self.fill_in("weft @VERSION@, @NUMBER@: 42\n"), f"the program printed {printed}")
+
+        default = [self.cmake, "-S", "weft", "-B", "default"]
+        printed = run(*default, *hidden, environment=environment, cwd=folder)
+        check("left out for want of the headers of Boost" in printed, f"not said that tests are left out:\n{printed}")
+        check(self.tests(folder / "default") > {"example.readme", "example.tree_walk"}, "examples are left out that need nothing")
+        run(*default, "-DBUILD_TESTING=OFF", environment=environment, cwd=folder)
+        check(not self.tests(folder / "default"), f"without tests there are {self.tests(folder / 'default')}")
+
+    def tests(self, build):
+        return set(re.findall(r"Test +#\d+: (\S+)", run(self.cache["CMAKE_CTEST_COMMAND"], "-N", "--test-dir", build)))
+
+    def incomplete(self):
+        """Without one package or several, as `hide` makes it: what needs it is left out, or refused."""
+        hide = {
+            "Boost": "-DCMAKE_DISABLE_FIND_PACKAGE_Boost=ON",
+            "CLI11": "-DCMAKE_DISABLE_FIND_PACKAGE_CLI11=ON",
+            "Boost.Fiber": "-DWEFT_BOOST_fiber_a=",
+            "Python 3": "-DCMAKE_DISABLE_FIND_PACKAGE_Python3=ON",
+            "EXPAT": "-DCMAKE_DISABLE_FIND_PACKAGE_EXPAT=ON",
+            "SQLite3": "-DCMAKE_DISABLE_FIND_PACKAGE_SQLite3=ON",
+            "OPENSSL": "-DCMAKE_DISABLE_FIND_PACKAGE_OpenSSL=ON",
+            "LUA": "-DCMAKE_DISABLE_FIND_PACKAGE_Lua=ON",
+            "ZSTD": "-DWEFT_ZSTD=",
+        }
+        several = [option for package, option in hide.items() if package != "Boost"]
+        build = self.fresh("incomplete")
+        printed = self.configure(ROOT, build, *several)
+        for left_out in ("soak.*", "equivalence.*", "hardening.*", "unwind.step*", "example.unpack.*", "expat_await",
+                         "sqlite_await", "openssl_bio", "lua_scripts", "zstd_pipe"):
+            check(re.search(rf"weft: left out for want of .*: the .*{re.escape(left_out)}", printed),
+                  f"it is not said that {left_out} is left out:\n{printed}")
+        tests = self.tests(build)
+        check({"unit.fiber", "unwind.walk", "example.qsort_await", "example.file_walk"} <= tests, f"there are only {tests}")
+        check(not any(re.match(r"soak|equivalence|hardening|example\.unpack", test) for test in tests), f"there are {tests}")
+        for package, option in hide.items():
+            others = ["-U" + other[2:].partition("=")[0] for other in hide.values() if other != option]
+            printed = self.configure(ROOT, build, *others, option, "-DWEFT_REQUIRE_TESTS=ON", fails=True)
+            check(re.search(rf"weft cannot build .* without .*\b{package}\b.*Install what is missing", re.sub(r"\s+", " ", printed)),
+                  f"it is not said that {package} is missing:\n{printed}")
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("command", choices=["install", "consume", "pkg-config", "versions", "refuse"])
+    parser.add_argument("command", choices=["install", "consume", "pkg-config", "versions", "refuse", "alone", "incomplete"])
     parser.add_argument("words", nargs="*")
     parser.add_argument("--shared", action="store_true")
     parser.add_argument("--compiler", default="c++")
@@ -289,6 +372,10 @@ def main():
                 package.pkg_config(prints)
             case ["versions"]:
                 package.versions()
+            case ["alone"]:
+                package.alone()
+            case ["incomplete"]:
+                package.incomplete()
             case ["refuse", project, sentence]:
                 package.refuse(project, sentence, options)
             case _:

@@ -1,11 +1,13 @@
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
-"""hwaddress.py FOLDER --clang CLANG++ --runtime FOLDER --emulator COMMAND...
+"""hwaddress.py FOLDER --clang CLANG++ --runtime FOLDER [--jobs N] --emulator COMMAND...
 
 HWAddressSanitizer on 64-bit Arm: compiles `clean` and `planted` (see CMakeLists.txt) with the library's sources, runs them,
 under emulation unless this is such a machine, and reads what they say. The runtime's folder is the one that contains
 libclang_rt.hwasan-aarch64.a."""
 
 import argparse
+import concurrent.futures
+import os
 import pathlib
 import re
 import subprocess
@@ -19,6 +21,7 @@ PLANTED = {
     "use_after_return_from_outside": FOUND + "use_after_return_from_outside",
     "use_after_return_across_an_await": FOUND + "use_after_return_across_an_await",
     "overflow": FOUND + "overflow",
+    "tagged_stack": "weft: HWAddressSanitizer has tagged this stack: .*mmap",
 }
 
 
@@ -43,16 +46,21 @@ def resources(clang, runtime, folder):
     return folder / "resources"
 
 
-def programs(clang, resource_folder, folder):
+def programs(clang, resource_folder, folder, jobs):
     flags = ["--target=aarch64-linux-gnu", f"-resource-dir={resource_folder}", "-fsanitize=hwaddress", "-O1", "-g1", "-UNDEBUG",
-             "-fno-omit-frame-pointer", "-Wall", "-Wextra", "-Werror"]
+             "-DWEFT_CHECK_CONTEXTS=1", "-fno-omit-frame-pointer", "-Wall", "-Wextra", "-Werror"]
     sources = [source for room in ("bridge", "fiber", "stack", "switch") for source in sorted((ROOT / "lib" / room).glob("*.cpp"))
-               if source.name != "fcontext.cpp"] + [ROOT / "lib/switch/aarch64.S"]
-    objects = []
-    for source in [*sources, *(ROOT / f"test/sanitizers/{name}.cpp" for name in ("clean", "planted"))]:
-        objects.append(folder / f"{source.parent.name}_{source.name}.o")
+               if source.name != "fcontext.cpp"] + [ROOT / "lib/switch/aarch64.S", ROOT / "lib/switch/thread_state.S"]
+    sources += [ROOT / f"test/sanitizers/{name}.cpp" for name in ("clean", "planted")]
+
+    def compiled(source):
+        target = folder / f"{source.parent.name}_{source.name}.o"
         language = ["-std=c++20"] if source.suffix == ".cpp" else []
-        run(clang, *flags, *language, "-I", ROOT / "include", "-c", source, "-o", objects[-1])
+        run(clang, *flags, *language, "-I", ROOT / "include", "-c", source, "-o", target)
+        return target
+
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        objects = list(pool.map(compiled, sources))
     for program in objects[-2:]:  # by lld: other linkers do not know the relocations of tagged globals
         target = folder / program.name.split("_")[1].split(".")[0]
         run(clang, *flags, "-fuse-ld=lld", program, *objects[:-2], "-o", target)
@@ -64,11 +72,13 @@ def main():
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--clang", required=True)
     parser.add_argument("--runtime", type=pathlib.Path, required=True)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--emulator", nargs=argparse.REMAINDER, default=[])
     arguments = parser.parse_args()
     folder = arguments.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    clean, planted = programs(arguments.clang, resources(arguments.clang, arguments.runtime, folder), folder)
+    clean, planted = programs(arguments.clang, resources(arguments.clang, arguments.runtime, folder), folder,
+                              arguments.jobs)
     emulator = [*arguments.emulator, "-L", SYSROOT] if arguments.emulator else []
 
     passed = 0

@@ -3,6 +3,7 @@
 // One error at a time, named by the argument; each must be found by the sanitizer that is made for it.
 
 #include "jumps.hpp"
+#include "malloced_stacks.hpp"
 
 #include <weft/fiber.hpp>
 #include <weft/stackful.hpp>
@@ -132,7 +133,6 @@ void race_on_a_fiber() {
     other.join();
 }
 
-/// What only the stack of a fiber refers to that nobody has a handle of any more.
 // A fiber begins with the registers of who resumes it, and the first functions on its stack save some there.
 [[gnu::always_inline]] inline void forget_in_registers() {
 #if defined(__x86_64__)
@@ -150,6 +150,8 @@ void race_on_a_fiber() {
 #endif
 }
 
+/// A fiber that waits and that nobody has a handle of any more: the handle is lost. (What the fiber owns counts as
+/// referred to as long as it has its stack.)
 void leak_in_a_fiber() {
     std::thread{[] {
         auto* const f = new weft::fiber{[](weft::fiber_ref self) {
@@ -160,6 +162,19 @@ void leak_in_a_fiber() {
         }};
         forget_in_registers();
         f->resume();
+    }}.join();
+}
+
+/// What only the stack of a fiber referred to that has ended.
+void leak_by_a_fiber_that_has_ended() {
+    std::thread{[] {
+        weft::fiber f{[](weft::fiber_ref self) {
+            int* volatile memory = new int[100];
+            self.suspend();
+            *memory = 1;
+        }};
+        f.resume();
+        f.resume();
     }}.join();
 }
 
@@ -188,6 +203,12 @@ void uninitialized() {
     f.resume();
 }
 
+/// Memory that has a tag, for a stack pointer that cannot have it.
+void tagged_stack() {
+    weft::fiber f{std::allocator_arg, malloced_stacks{}, [] {}};
+    f.resume();
+}
+
 constexpr struct {
     const char* name;
     void (*run)();
@@ -200,8 +221,10 @@ constexpr struct {
     {"race", race},
     {"race_on_a_fiber", race_on_a_fiber},
     {"leak_in_a_fiber", leak_in_a_fiber},
+    {"leak_by_a_fiber_that_has_ended", leak_by_a_fiber_that_has_ended},
     {"leak_in_a_context", leak_in_a_context},
     {"uninitialized", uninitialized},
+    {"tagged_stack", tagged_stack},
 };
 
 } // namespace

@@ -2,41 +2,12 @@
 
 // The tests of weft's Asio adapter: of Boost.Asio, and, compiled with WEFT_STANDALONE_ASIO, of the standalone Asio.
 
-#if defined(WEFT_STANDALONE_ASIO)
-
-// Asio 1.22 finds the coroutines of GCC by itself, those of a recent Clang not.
-#    if defined(__clang__)
-#        define ASIO_HAS_CO_AWAIT 1
-#        define ASIO_HAS_STD_COROUTINE 1
-#    endif
-#    include <weft/standalone_asio.hpp>
-#    include <asio/experimental/awaitable_operators.hpp>
-
-namespace net = asio;
-namespace errors = std;
-
-#else
-
-#    include <weft/asio.hpp>
-#    include <boost/asio/as_tuple.hpp>
-#    include <boost/asio/experimental/awaitable_operators.hpp>
-#    include <boost/asio/redirect_error.hpp>
-
-namespace net = boost::asio;
-namespace errors = boost::system;
-
-#endif
-
-#if WEFT_TSAN
-// Asio counts the users of an executor with a fence, which ThreadSanitizer does not see.
-extern "C" const char* __tsan_default_suppressions() {
-    return "race:asio::execution::detail::any_executor_base::destroy_shared\n";
-}
-#endif
+#include "net.hpp"
 
 #include "awaiters.hpp"
 #include "blocks_in_use.hpp"
 #include "child.hpp"
+#include "foreign.hpp"
 #include "matrix.hpp"
 
 #include <weft/await.hpp>
@@ -46,6 +17,7 @@ extern "C" const char* __tsan_default_suppressions() {
 #include <boost/test/unit_test.hpp>
 
 #include <array>
+#include <atomic>
 #include <chrono>
 #include <csignal>
 #include <functional>
@@ -356,6 +328,18 @@ BOOST_AUTO_TEST_CASE(what_starting_an_operation_throws_appears_in_an_awaitable) 
     });
 }
 
+BOOST_AUTO_TEST_CASE(what_is_no_cpp_exception_out_of_an_initiation_is_told) {
+    const auto end = weft_test::in_child([] {
+        weft::task<> t = weft::stackful([](auto&) {
+            net::async_initiate<const weft::use_fiber_t, void()>([](auto) { weft_test::raise_foreign(); }, weft::use_fiber);
+        });
+        weft::sync_wait(t);
+        return 0;
+    });
+    BOOST_TEST(end.signal == SIGABRT, end);
+    BOOST_TEST(end.said.starts_with("weft: what is no C++ exception"), end);
+}
+
 BOOST_AUTO_TEST_CASE(what_it_throws_below_a_generator_appears_there) {
     net::io_context context;
     run_body(context, [&](auto&) {
@@ -446,7 +430,7 @@ BOOST_AUTO_TEST_CASE(a_stackful_awaitable_awaits_as_a_coroutine_of_its_library_d
         BOOST_TEST((state.cancelled() == net::cancellation_type::none));
         BOOST_CHECK_THROW(co.await(net::async_initiate<const net::use_awaitable_t<>&, void(errors::error_code)>(
                               [&](auto handler) {
-                                  net::post(context, [h = std::move(handler)]() mutable { std::move(h)(net::error::eof); });
+                                  net::post(context, [h = std::move(handler)]() mutable { std::move(h)(errors::error_code{net::error::eof}); });
                               },
                               net::use_awaitable)),
                           errors::system_error);
@@ -531,6 +515,138 @@ BOOST_AUTO_TEST_CASE(foreign_operations_in_every_form_and_with_every_outcome) {
                 });
             }
         }
+}
+
+/// Resumes what it is given, on a thread of its own, as soon as it can.
+class resuming_thread {
+public:
+    ~resuming_thread() {
+        stop_ = true;
+        thread_.join();
+    }
+    /// An operation that it completes.
+    auto operation() noexcept {
+        struct awaiter {
+            std::atomic<void*>& job;
+            bool await_ready() const noexcept { return false; }
+            void await_suspend(std::coroutine_handle<> h) const noexcept { job = h.address(); }
+            void await_resume() const noexcept {}
+        };
+        return awaiter{job_};
+    }
+    /// Has it taken the last one?
+    bool idle() const noexcept { return !job_; }
+
+private:
+    std::atomic<void*> job_{nullptr};
+    std::atomic<bool> stop_{false};
+    std::thread thread_{[this] {
+        while (!stop_)
+            if (void* const p = job_.exchange(nullptr))
+                std::coroutine_handle<>::from_address(p).resume();
+            else
+                std::this_thread::yield();
+    }};
+};
+
+#if WEFT_TEST_EMULATED || WEFT_ASAN || WEFT_TSAN
+constexpr int contexts = 300;
+#else
+constexpr int contexts = 3000;
+#endif
+
+BOOST_AUTO_TEST_CASE(a_context_may_be_destroyed_as_soon_as_the_body_has_ended) {
+    resuming_thread other;
+    int ended = 0;
+    const auto body = [&]() -> net::awaitable<void> {
+        return weft::stackful([&](auto&) {
+            weft::await(other.operation());
+            ++ended;
+        });
+    };
+    for (int i = 0; i < contexts; ++i) {
+        net::io_context context;
+        spawn(context, body);
+        context.run();
+    }
+    for (int i = 0; i < contexts / 10; ++i) {
+        net::thread_pool pool{1};
+        auto strand = net::make_strand(pool);
+        spawn(strand, body);
+        pool.join();
+    }
+    BOOST_TEST(ended == contexts + contexts / 10);
+}
+
+BOOST_AUTO_TEST_CASE(a_context_may_be_destroyed_while_the_operation_completes) {
+    resuming_thread other;
+    int left = 0;
+    for (int i = 0; i < contexts; ++i) {
+        auto context = std::make_unique<net::io_context>();
+        spawn(*context, [&]() -> net::awaitable<void> {
+            return weft::stackful([&](auto&) {
+                const at_exit note{[&] { ++left; }};
+                weft::await(other.operation());
+            });
+        });
+        context->poll();
+        context.reset();
+        while (!other.idle()) std::this_thread::yield();
+    }
+    BOOST_TEST(left == contexts);
+}
+
+BOOST_AUTO_TEST_CASE(an_operation_may_complete_when_the_context_is_gone) {
+    struct kept {
+        std::coroutine_handle<>& handle;
+        bool await_ready() const noexcept { return false; }
+        void await_suspend(std::coroutine_handle<> h) const noexcept { handle = h; }
+        void await_resume() const noexcept {}
+    };
+    int left = 0, alive = 0;
+    for (int i = 0; i < 100; ++i) {
+        std::coroutine_handle<> handle;
+        {
+            net::io_context context;
+            spawn(context, [&]() -> net::awaitable<void> {
+                return weft::stackful([&](auto&) {
+                    const counted local{alive};
+                    const at_exit note{[&] { ++left; }};
+                    weft::await(kept{handle});
+                    BOOST_ERROR("it went on");
+                });
+            });
+            context.poll();
+        }
+        BOOST_TEST(alive == 0);
+        handle.resume();
+    }
+    BOOST_TEST(left == 100);
+}
+
+BOOST_AUTO_TEST_CASE(cancellation_leaves_a_foreign_operation_alone) {
+    net::io_context context;
+    net::cancellation_signal signal;
+    stage s;
+    bool came_to_its_end = false, failed = false;
+    net::co_spawn(
+        context,
+        [&]() -> net::awaitable<void> {
+            return weft::stackful([&](auto&) {
+                weft::await(until_run{&s});
+                came_to_its_end = true;
+                net::post(context, weft::use_fiber);
+            });
+        },
+        net::bind_cancellation_slot(signal.slot(), [&](std::exception_ptr failure) { failed = failure != nullptr; }));
+    net::post(context, [&] {
+        signal.emit(net::cancellation_type::terminal);
+        BOOST_TEST(!came_to_its_end);
+        net::post(context, [&] { s.run(); });
+    });
+    context.run();
+    BOOST_TEST(came_to_its_end);
+    BOOST_TEST(failed); // the next await says it
 }
 
 BOOST_AUTO_TEST_CASE(other_work_of_the_context_goes_on_meanwhile) {
@@ -645,7 +761,7 @@ auto noting(std::vector<net::cancellation_type>& seen, Token&& token) {
                 seen.push_back(kind);
                 if (kind != net::cancellation_type::terminal) return;
                 const auto h = kept;
-                std::move (*h)(net::error::operation_aborted);
+                std::move (*h)(errors::error_code{net::error::operation_aborted});
             });
         },
         token);
@@ -1052,6 +1168,87 @@ BOOST_AUTO_TEST_CASE(completed_inside_its_start_goes_on_after_it) {
         }
     }));
     BOOST_TEST(rounds == 100000);
+}
+
+/// Starts an operation in a function that awaits others meanwhile, of the body around.
+int started_while_awaiting(net::io_context& context) {
+    return net::async_initiate<const weft::use_fiber_t, void(int)>(
+        [&context](auto handler) {
+            net::post(context, weft::use_fiber);
+            net::post(context, [h = std::make_shared<decltype(handler)>(std::move(handler))]() mutable { std::move (*h)(7); });
+            net::post(context, weft::use_fiber); // completed by now, and gone on with
+            net::post(context, weft::use_fiber);
+        },
+        weft::use_fiber);
+}
+
+BOOST_AUTO_TEST_CASE(a_function_that_starts_an_operation_may_itself_await) {
+    constexpr int bodies = 3, rounds = 50;
+    net::io_context context;
+    int done = 0;
+    for (int b = 0; b < bodies; ++b)
+        spawn(context, [&]() -> net::awaitable<void> {
+            return weft::stackful([&](auto&) {
+                for (int i = 0; i < rounds; ++i) {
+                    // Awaits in the driver of the task, that is, in this body.
+                    outcome<int> result;
+                    observe(weft::stackful<weft::task<int>>([&](auto&) { return started_while_awaiting(context); }), result);
+                    for (int k = 0; k < 8; ++k) net::post(context, weft::use_fiber);
+                    BOOST_REQUIRE(result.done.load());
+                    done += *result.value == 7;
+                }
+            });
+        });
+    context.run();
+    BOOST_TEST(done == bodies * rounds);
+}
+
+/// Loops of operations that complete while they are started, in an executor's call.
+BOOST_AUTO_TEST_CASE(completed_by_an_executor_inside_of_its_start_does_not_nest_for_ever) {
+    constexpr int rounds = 100'000;
+    net::io_context context;
+    int n = 0;
+    run_body(context, [&](auto&) {
+        for (int i = 0; i < rounds; ++i) {
+            net::dispatch(weft::use_fiber);
+            n += runs_here(context.get_executor());
+        }
+    });
+    BOOST_TEST(n == rounds);
+    net::post(context, [&] {
+        outcome<void> result;
+        observe(weft::stackful<weft::task<>>([&](auto&) {
+                        for (int i = 0; i < rounds; ++i) {
+                            net::dispatch(context, weft::use_fiber);
+                            n += runs_here(context.get_executor());
+                        }
+                    }),
+                    result);
+        while (!result.done) context.poll();
+    });
+    context.run();
+    BOOST_TEST(n == 2 * rounds);
+}
+
+BOOST_AUTO_TEST_CASE(a_task_goes_on_in_the_call_of_the_executor_that_it_names) {
+    net::io_context context;
+    const auto strand = net::make_strand(context);
+    bool there[3] = {};
+    outcome<void> result;
+    net::post(context, [&] {
+        observe(weft::stackful<weft::task<>>([&](auto&) {
+                        net::dispatch(net::bind_executor(strand, weft::use_fiber));
+                        there[0] = runs_here(strand);
+                        net::post(context, weft::use_fiber);
+                        there[1] = !runs_here(strand);
+                        net::dispatch(strand, weft::use_fiber);
+                        there[2] = runs_here(strand);
+                    }),
+                    result);
+    });
+    context.run();
+    BOOST_TEST(result.done.load());
+    BOOST_TEST((there[0] && there[1] && there[2]));
 }
 
 BOOST_AUTO_TEST_CASE(tasks_are_completed_by_many_threads) {

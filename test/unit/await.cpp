@@ -6,6 +6,7 @@
 #include "matrix.hpp"
 
 #include <weft/await.hpp>
+#include <weft/detail/operation_start.hpp>
 #include <weft/generator.hpp>
 #include <weft/stackful.hpp>
 #include <weft/task.hpp>
@@ -15,8 +16,10 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 
 namespace {
 
@@ -339,7 +342,7 @@ BOOST_AUTO_TEST_CASE(in_a_catch_block) {
 }
 
 BOOST_AUTO_TEST_CASE(outside_of_a_fiber_there_is_nobody_to_suspend) {
-    check_sentence<weft::not_in_fiber>([] { weft::await(plain_awaiter{}); }, "call it below weft::stackful, or use co_await");
+    check_sentence<weft::not_in_fiber>([] { weft::await(plain_awaiter{}); }, "use it below weft::stackful; use co_await in a coroutine without");
     check_sentence<weft::not_in_fiber>([] { weft::await(std::suspend_never{}); }, "outside of a stackful body");
 }
 
@@ -452,6 +455,66 @@ BOOST_AUTO_TEST_CASE(many_bodies_migrate_at_once) {
         finish(s, result.done);
         BOOST_TEST(result.value.value() == hops);
     }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_SUITE(starts)
+
+using weft::detail::operation_start;
+using outcome_of_start = operation_start::outcome;
+
+BOOST_AUTO_TEST_CASE(a_completion_inside_of_a_start_is_left_to_the_starter) {
+    operation_start completed, dropped, in_place, pending;
+    BOOST_TEST(completed.ticket().completed());
+    BOOST_TEST(dropped.ticket().dropped());
+    BOOST_TEST(in_place.ticket().completed_in_place());
+    BOOST_TEST((completed.ended() == outcome_of_start::completed));
+    BOOST_TEST((dropped.ended() == outcome_of_start::dropped));
+    BOOST_TEST((in_place.ended() == outcome_of_start::elsewhere));
+    BOOST_TEST((pending.ended() == outcome_of_start::pending));
+    BOOST_TEST(!pending.ticket().completed()); // over
+}
+
+BOOST_AUTO_TEST_CASE(a_start_that_suspends_is_no_outer_call_of_what_its_thread_does_then) {
+    std::optional<outcome_of_start> outcomes[3];
+    weft::detail::start_ticket tickets[3];
+    const auto starter = [&](int n) {
+        return weft::fiber{[&, n](weft::fiber_ref self) {
+            operation_start here;
+            tickets[n] = here.ticket();
+            self.suspend();
+            outcomes[n] = here.ended();
+        }};
+    };
+    weft::fiber a = starter(0), b = starter(1), c = starter(2);
+    a.resume();
+    b.resume();
+    c.resume();
+    BOOST_TEST(!tickets[1].completed()); // on this thread, but outside of it
+    a.resume(); // not the last one that began
+    std::thread{[&] {
+        BOOST_TEST(!tickets[2].dropped());
+        b.resume(); // on another thread than it began on
+    }}.join();
+    c.resume();
+    BOOST_TEST((outcomes[0] == outcome_of_start::pending));
+    BOOST_TEST((outcomes[1] == outcome_of_start::elsewhere));
+    BOOST_TEST((outcomes[2] == outcome_of_start::elsewhere));
+}
+
+BOOST_AUTO_TEST_CASE(the_exception_of_a_pending_operation_is_kept_for_it) {
+    std::exception_ptr kept;
+    try {
+        throw std::runtime_error{"x"};
+    } catch (...) {
+        operation_start pending, gone;
+        BOOST_TEST(gone.ticket().completed());
+        BOOST_TEST((gone.ended(&kept) == outcome_of_start::completed));
+        BOOST_TEST((kept == nullptr));
+        BOOST_TEST((pending.ended(&kept) == outcome_of_start::pending));
+    }
+    BOOST_CHECK_THROW(std::rethrow_exception(kept), std::runtime_error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

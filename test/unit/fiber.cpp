@@ -2,7 +2,9 @@
 
 // weft/fiber.hpp.
 
+#include "checked_contexts.hpp"
 #include "child.hpp"
+#include "foreign.hpp"
 #include "recorded_stacks.hpp"
 #include "thread_id.hpp"
 #include "tracked.hpp"
@@ -17,6 +19,8 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <deque>
 #include <exception>
@@ -37,6 +41,8 @@ using weft::fiber;
 using weft::fiber_ref;
 using weft_test::at_exit_of_scope;
 using weft_test::in_child;
+using weft_test::lets_foreign_out;
+using weft_test::raise_foreign;
 using weft_test::recorded_stacks;
 using weft_test::this_thread_id;
 using weft_test::tracked;
@@ -628,6 +634,317 @@ BOOST_AUTO_TEST_CASE(on_whichever_thread_resumes_it) {
         }
     }}.join();
     BOOST_TEST(caught == 6);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
+// What is no C++ exception: that of another language, and the end of a thread, which glibc makes an unwinding.
+
+BOOST_AUTO_TEST_CASE(another_languages) {
+    BOOST_TEST(lets_foreign_out([] { raise_foreign(); })); // as a plain call
+    const tracked captured;
+    for (int round = 0; round < 3; ++round) {
+        fiber f{[captured] {
+            const tracked local;
+            raise_foreign();
+        }};
+        BOOST_TEST(lets_foreign_out([&] { f.resume(); }));
+        BOOST_TEST(f.done());
+        BOOST_TEST(tracked::alive() == 1);
+        BOOST_TEST(misuse<weft::fiber_error>([&] { f.resume(); }).find("has ended") != std::string::npos);
+        fiber next{[] { throw 5; }}; // whatever stack it gets
+        BOOST_CHECK_THROW(next.resume(), int);
+    }
+}
+
+BOOST_AUTO_TEST_CASE(another_languages_by_each_way_of_resuming) {
+    for (const auto fp : {weft::fp_env::thread, weft::fp_env::per_fiber}) {
+        fiber f{weft::fiber_options{.floating_point = fp}, [](fiber_ref self) {
+                    self.suspend();
+                    raise_foreign();
+                }};
+        f.resume();
+        BOOST_TEST(lets_foreign_out([&] { f.resume(); }));
+    }
+    fiber holds{[](fiber_ref self) {
+        try {
+            throw 1;
+        } catch (int) {
+            self.suspend(); // so it is not resumed plainly
+        }
+        raise_foreign();
+    }};
+    holds.resume();
+    BOOST_TEST(lets_foreign_out([&] { holds.resume(); }));
+    fiber chain{[] {
+        fiber inner{[] {
+            weft::this_fiber::suspend();
+            raise_foreign();
+        }};
+        while (!inner.done()) inner.resume();
+    }};
+    BOOST_TEST(lets_foreign_out([&] { chain.resume(); }));
+    BOOST_TEST(chain.done());
+    bool caught_inside = false;
+    fiber catches{[&] { caught_inside = lets_foreign_out([] { fiber{[] { raise_foreign(); }}.resume(); }); }};
+    catches.resume();
+    BOOST_TEST(caught_inside);
+}
+
+BOOST_AUTO_TEST_CASE(another_languages_while_it_is_destroyed_is_dropped) {
+    const int before = weft_test::foreign_given_back;
+    {
+        fiber f{[](fiber_ref self) {
+            try {
+                self.suspend();
+            } catch (const weft::forced_unwind&) {
+                raise_foreign();
+            }
+        }};
+        f.resume();
+    }
+    BOOST_TEST(weft_test::foreign_given_back == before + 1);
+}
+
+#if defined(__GLIBC__) && defined(__GLIBCXX__) && !WEFT_TSAN // whose pthread_exit asks for the stack of a thread
+// What the thread that ran `fn` left for pthread_join.
+std::intptr_t end_of_thread(void* (*fn)(void*), bool cancel = false) {
+    pthread_t thread;
+    void* left = nullptr;
+    if (::pthread_create(&thread, nullptr, fn, nullptr) != 0) return -100;
+    if (cancel) ::pthread_cancel(thread);
+    ::pthread_join(thread, &left);
+    return reinterpret_cast<std::intptr_t>(left);
+}
+
+BOOST_AUTO_TEST_CASE(the_end_of_the_thread) {
+    BOOST_TEST(end_of_thread([](void*) -> void* {
+        const tracked of_the_thread;
+        fiber f{[captured = tracked{}] {
+            const tracked local;
+            ::pthread_exit(reinterpret_cast<void*>(7));
+        }};
+        f.resume();
+        return nullptr;
+    }) == 7);
+    BOOST_TEST(tracked::alive() == 0);
+    BOOST_TEST(end_of_thread([](void*) -> void* { // in a handler, below two fibers, one of which has been suspended
+        const tracked of_the_thread;
+        fiber outer{[] {
+            const tracked of_outer;
+            fiber inner{[] {
+                try {
+                    throw tracked{};
+                } catch (const tracked&) {
+                    weft::this_fiber::suspend();
+                    ::pthread_exit(reinterpret_cast<void*>(8));
+                }
+            }};
+            while (!inner.done()) inner.resume();
+        }};
+        try {
+            throw tracked{};
+        } catch (const tracked&) {
+            while (!outer.done()) outer.resume();
+        }
+        return nullptr;
+    }) == 8);
+    BOOST_TEST(tracked::alive() == 0);
+    const auto cancelled = [](void*) -> void* {
+        const tracked of_the_thread;
+        fiber waits{[](fiber_ref self) { // which is unwound as any other
+            const tracked local;
+            self.suspend();
+        }};
+        waits.resume();
+        fiber f{[] {
+            const tracked local;
+            for (;;) ::pthread_testcancel();
+        }};
+        f.resume();
+        return nullptr;
+    };
+    BOOST_TEST(end_of_thread(cancelled, true) == reinterpret_cast<std::intptr_t>(PTHREAD_CANCELED));
+    BOOST_TEST(tracked::alive() == 0);
+    fiber after{[] { throw 5; }};
+    BOOST_CHECK_THROW(after.resume(), int);
+}
+
+BOOST_AUTO_TEST_CASE(a_thread_that_ends_while_it_destroys_a_fiber_says_so) {
+    const auto end = in_child([] {
+        const auto run = [](void*) -> void* {
+            fiber f{[](fiber_ref self) {
+                try {
+                    self.suspend();
+                } catch (const weft::forced_unwind&) {
+                    ::pthread_exit(nullptr);
+                }
+            }};
+            f.resume();
+            return nullptr;
+        };
+        end_of_thread(run);
+        return 0;
+    });
+    BOOST_TEST(end.signal == SIGABRT, end);
+    BOOST_TEST(is_sentence(end.said), end);
+    BOOST_TEST(contains(end.said, "pthread_exit"), end);
+}
+#endif
+
+BOOST_AUTO_TEST_SUITE_END()
+
+// ---------------------------------------------------------------------------------------------------------------------
+// exit() destroys what is in static storage or the thread's on the stack that it is called on, a fiber's for one, and
+// what is written there must get out. Each case is a process of its own, which says something to a stream with a buffer.
+BOOST_AUTO_TEST_SUITE(exiting)
+
+fiber app, other, inner_one; // in this order, so destroyed in the other one
+
+struct last_word {
+    const char* word;
+    ~last_word() { std::fputs(word, stdout); }
+};
+
+template <class Fn>
+weft_test::child_end exits(Fn fn) {
+    return in_child([&] {
+        ::dup2(STDERR_FILENO, STDOUT_FILENO);
+        static std::array<char, 4096> buffer;
+        std::setvbuf(stdout, buffer.data(), _IOFBF, buffer.size());
+        fn();
+        return 0;
+    });
+}
+void say_bye() {
+    std::fputs("bye;", stdout);
+    std::exit(3);
+}
+
+BOOST_AUTO_TEST_CASE(in_the_body_of_a_fiber_in_static_storage) {
+    const auto end = exits([] {
+        app = fiber{say_bye};
+        app.resume();
+    });
+    BOOST_TEST(end.code == 3, end);
+    BOOST_TEST(end.said == "bye;", end);
+}
+
+BOOST_AUTO_TEST_CASE(in_a_fiber_within_a_fiber) {
+    const auto end = exits([] {
+        app = fiber{[] {
+            inner_one = fiber{say_bye};
+            inner_one.resume();
+        }};
+        app.resume();
+    });
+    BOOST_TEST(end.code == 3, end);
+    BOOST_TEST(end.said == "bye;", end);
+}
+
+BOOST_AUTO_TEST_CASE(others_that_wait_are_unwound_on_its_stack) {
+    const auto end = exits([] {
+        other = fiber{[](fiber_ref self) {
+            const last_word unwound{"other;"};
+            try {
+                throw tracked{};
+            } catch (const tracked&) {
+                self.suspend();
+            }
+        }};
+        other.resume();
+        app = fiber{say_bye};
+        app.resume();
+    });
+    BOOST_TEST(end.code == 3, end);
+    BOOST_TEST(end.said == "bye;other;", end);
+}
+
+// Younger than the first resume, and than all that is registered with it.
+BOOST_AUTO_TEST_CASE(in_a_local_static_and_in_the_threads_storage) {
+    for (const bool of_the_thread : {false, true}) {
+        const auto end = exits([=] {
+            fiber{[] {}}.resume();
+            if (of_the_thread) {
+                static thread_local fiber late;
+                late = fiber{say_bye};
+                late.resume();
+            } else {
+                static fiber late{say_bye};
+                late.resume();
+            }
+        });
+        BOOST_TEST(end.code == 3, end);
+        BOOST_TEST(end.said == "bye;", end);
+    }
+}
+
+// The inner one is destroyed first, while the outer one waits on its stack.
+BOOST_AUTO_TEST_CASE(while_a_chain_of_fibers_waits) {
+    const auto end = exits([] {
+        app = fiber{[](fiber_ref self) {
+            const last_word unwound{"outer;"};
+            inner_one = fiber{[self] {
+                const last_word unwound_too{"inner;"};
+                self.suspend(); // both
+            }};
+            inner_one.resume();
+        }};
+        app.resume();
+        say_bye();
+    });
+    BOOST_TEST(end.code == 3, end);
+    BOOST_TEST(end.said == "bye;inner;outer;", end);
+}
+
+#if !WEFT_TSAN // which does not follow threads into a child
+BOOST_AUTO_TEST_CASE(on_another_thread_than_the_fiber_runs_on) {
+    const auto of_main = exits([] {
+        app = fiber{[](fiber_ref) { std::thread{say_bye}.join(); }};
+        app.resume();
+    });
+    BOOST_TEST(of_main.code == 3, of_main);
+    BOOST_TEST(of_main.said == "bye;", of_main);
+    const auto of_thread = exits([] {
+        app = fiber{say_bye};
+        std::thread{[] { app.resume(); }}.join();
+    });
+    BOOST_TEST(of_thread.code == 3, of_thread);
+    BOOST_TEST(of_thread.said == "bye;", of_thread);
+}
+
+BOOST_AUTO_TEST_CASE(an_error_is_told_at_once_on_another_thread) {
+    const auto end = in_child([] {
+        app = fiber{[] { std::thread{[] { app = fiber{}; }}.join(); }};
+        app.resume();
+        return 0;
+    });
+    BOOST_TEST(end.signal == SIGABRT, end);
+    BOOST_TEST(contains(end.said, "running fiber was destroyed"), end);
+}
+#endif
+
+// That it was destroyed is told when it matters: at a suspension, at the end, by return or by an exception.
+BOOST_AUTO_TEST_CASE(an_error_is_told_when_the_body_goes_on) {
+    for (const int how : {0, 1, 2, 3}) {
+        const auto end = in_child([=] {
+            app = fiber{[=](fiber_ref self) {
+                const auto destroy = [] { app = fiber{}; };
+                if (how == 3) {
+                    fiber inner{destroy};
+                    inner.resume();
+                    self.suspend();
+                }
+                destroy();
+                if (how == 0) self.suspend();
+                if (how == 1) throw 5;
+            }};
+            app.resume();
+            return 0;
+        });
+        BOOST_TEST(end.signal == SIGABRT, end);
+        BOOST_TEST(is_sentence(end.said), end);
+        BOOST_TEST(contains(end.said, "running fiber was destroyed"), end);
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()
@@ -1643,19 +1960,22 @@ BOOST_AUTO_TEST_CASE(a_thread_that_ends_takes_nothing_with_it) {
 
 BOOST_AUTO_TEST_SUITE_END()
 
-#if !defined(NDEBUG)
+BOOST_AUTO_TEST_CASE(a_debug_build_of_weft_checks_contexts, *boost::unit_test::enable_if<WEFT_TEST_DEBUG_WEFT>()) {
+    BOOST_TEST(weft_test::checks_contexts());
+}
+
 // What a stray write does to the words of a block that matter to whoever waits there.
-BOOST_AUTO_TEST_SUITE(overwritten_blocks)
+BOOST_AUTO_TEST_SUITE(overwritten_blocks, *boost::unit_test::precondition(weft_test::contexts_are_checked))
 
 namespace {
 
-#    if WEFT_SWITCH_NATIVE
+#if WEFT_SWITCH_NATIVE
 constexpr std::size_t words_of_fiber[] = {2, 3, 4, 5}; // pc, sp, its base register and frame pointer
 constexpr std::size_t words_of_resumer[] = {0, 1, 2, 3};
-#    else
+#else
 constexpr std::size_t words_of_fiber[] = {0};
 constexpr std::size_t words_of_resumer[] = {0};
-#    endif
+#endif
 
 // One bit of one word changes.
 void overwrite(weft::detail::fiber_record& fiber, std::size_t word) {
@@ -1738,4 +2058,3 @@ BOOST_AUTO_TEST_CASE(of_what_resumed_a_running_fiber) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
-#endif

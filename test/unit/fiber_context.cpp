@@ -687,6 +687,28 @@ BOOST_AUTO_TEST_CASE(an_entry_left_by_an_exception_terminates) {
     }));
 }
 
+#if defined(__GLIBC__) && defined(__GLIBCXX__)
+BOOST_AUTO_TEST_CASE(an_entry_in_which_the_thread_ends_terminates) {
+    const auto end = in_child([] {
+        pthread_t thread;
+        const auto run = [](void*) -> void* {
+            fiber_context c{[](fiber_context&& caller) -> fiber_context {
+                static fiber_context kept; // one on this stack would be destroyed first
+                kept = std::move(caller);
+                ::pthread_exit(nullptr);
+            }};
+            static_cast<void>(std::move(c).resume());
+            return nullptr;
+        };
+        ::pthread_create(&thread, nullptr, run, nullptr);
+        ::pthread_join(thread, nullptr);
+        return 0;
+    });
+    BOOST_TEST(end.signal == SIGABRT, end);
+    BOOST_TEST(end.said.starts_with("weft: a thread was ended"), end);
+}
+#endif
+
 BOOST_AUTO_TEST_CASE(an_empty_one_cannot_be_resumed) {
     std::string said;
     BOOST_TEST(terminates([] { fiber_context{}.resume(); }, &said));

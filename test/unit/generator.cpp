@@ -2,6 +2,7 @@
 
 // weft/generator.hpp.
 
+#include "checked_contexts.hpp"
 #include "recorded_stacks.hpp"
 #include "thread_id.hpp"
 #include "tracked.hpp"
@@ -143,6 +144,25 @@ BOOST_AUTO_TEST_CASE(scalars_of_every_kind) {
     check(std::type_identity<int (point::*)()>{}, &point::twice, static_cast<int (point::*)()>(nullptr));
 }
 
+BOOST_AUTO_TEST_CASE(members_of_an_element_by_an_arrow) {
+    generator<point> values{[](auto& out) { out.yield(point{4, 0}); }};
+    auto i = values.begin();
+    BOOST_TEST(i->twice() == 8);
+    i->x = 5;
+    BOOST_TEST((*i).x == 5);
+
+    const point kept{6, 0};
+    generator<const point&> references{[&](auto& out) { out.yield(kept); }};
+    auto j = references.begin();
+    BOOST_TEST(j.operator->() == &kept);
+
+    generator<int> scalars{[](auto& out) { out.yield(7); }};
+    auto k = scalars.begin();
+    *k.operator->() = 8;
+    BOOST_TEST(*k == 8);
+    static_assert(std::same_as<decltype(std::declval<generator<const int>::iterator&>().operator->()), const int*>);
+}
+
 BOOST_AUTO_TEST_CASE(a_scalar_element_is_the_consumers_until_the_next) {
     generator<int> g{[](auto& out) {
         int mine = 1;
@@ -205,9 +225,9 @@ BOOST_AUTO_TEST_CASE(elements_arrive_by_every_way) {
     inside.resume();
 }
 
-#if !defined(NDEBUG)
-// In debug builds. Else the consumer would see an element that nobody has yielded.
-BOOST_AUTO_TEST_CASE(a_body_suspended_without_a_value) {
+// Else the consumer would see an element that nobody has yielded.
+BOOST_AUTO_TEST_CASE(a_body_suspended_without_a_value,
+                     *boost::unit_test::precondition(weft_test::contexts_are_checked)) {
     std::string said;
     generator<int> g{[&](auto& out) {
         out.yield(1);
@@ -225,7 +245,6 @@ BOOST_AUTO_TEST_CASE(a_body_suspended_without_a_value) {
     next.resume();
     BOOST_TEST(next.done());
 }
-#endif
 
 BOOST_AUTO_TEST_CASE(an_rvalue_is_seen_itself) {
     const tracked* sent = nullptr;
@@ -519,6 +538,54 @@ BOOST_AUTO_TEST_CASE(an_exception_comes_out_of_begin) {
     BOOST_CHECK_EXCEPTION(static_cast<void>(g.begin()), std::runtime_error,
                           [](const std::runtime_error& e) { return e.what() == std::string{"at once"}; });
     BOOST_CHECK_THROW(static_cast<void>(g.begin()), weft::fiber_error);
+}
+
+/// What a misuse says, in the words of a generator.
+template <class Fn>
+std::string misuse(Fn fn) {
+    try {
+        fn();
+    } catch (const weft::fiber_error& e) {
+        const std::string says = e.what();
+        BOOST_TEST(says.find("fiber") == std::string::npos, says);
+        return says;
+    }
+    return "nothing was thrown";
+}
+bool contains(const std::string& text, const char* part) {
+    return text.find(part) != std::string::npos;
+}
+
+BOOST_AUTO_TEST_CASE(misuse_is_told_in_the_words_of_a_generator) {
+    generator<int> g = count_to(2);
+    auto i = g.begin();
+    BOOST_TEST(contains(misuse([&] { static_cast<void>(g.begin()); }), "begin() was called before"));
+    BOOST_TEST(*i == 1); // no element is lost
+    ++i;
+    BOOST_TEST(*i == 2);
+    ++i;
+    BOOST_TEST((i == g.end()));
+    BOOST_TEST(contains(misuse([&] { ++i; }), "++ of an iterator at the end"));
+    BOOST_TEST(contains(misuse([&] { i++; }), "++ of an iterator at the end"));
+    BOOST_TEST(contains(misuse([&] { static_cast<void>(g.begin()); }), "begin() was called before"));
+    generator<int> moved = std::move(g);
+    BOOST_TEST(contains(misuse([&] { static_cast<void>(g.begin()); }), "moved from"));
+
+    weft::yielder<int>* kept = nullptr;
+    generator<int>::iterator* own = nullptr;
+    std::string inside;
+    generator<int> h{[&](auto& out) {
+        kept = &out;
+        out.yield(1);
+        inside = misuse([&] { ++*own; });
+        out.yield(2);
+    }};
+    auto j = h.begin();
+    own = &j;
+    BOOST_TEST(contains(misuse([&] { kept->yield(7); }), "yield() while the body does not run"));
+    ++j;
+    BOOST_TEST(contains(inside, "++ while the body runs"));
+    BOOST_TEST(*j == 2);
 }
 
 BOOST_AUTO_TEST_CASE(an_exception_comes_out_of_the_increment_and_ends_it) {

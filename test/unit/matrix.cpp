@@ -308,7 +308,7 @@ std::string cell::complaints(bool resumed_here, bool may_allocate) const {
     check(place_is_sound, "what is around the await");
     check(left_alive == (where == place::constructor ? 2 : 1), "what the await leaves alive"); // `kept`, the object
     check(alive == 1, "what the body leaves alive");
-    check(moved == (kind.gives_xvalue && !fails()), "moves");
+    check(moved == 0, "moves");
     if (!may_allocate) check(allocated == 0, "allocations");
     return list;
 }

@@ -42,7 +42,7 @@ struct result_of_await {
         else if constexpr (std::is_same_v<T, int&>)
             return &got == &c.with.object;
         else
-            return got.is_of(c) && &got != &c.kept;
+            return got.is_of(c) && (&got == &c.kept) == std::is_reference_v<T>;
     }
 };
 
@@ -170,8 +170,7 @@ void await_one(cell& c, void* co) {
     } else {
         operand_type o{c};
         using reference = std::conditional_t<Given == operand::lvalue, operand_type&, operand_type&&>;
-        using expected = std::conditional_t<std::is_same_v<T, box&&>, box, T>;
-        static_assert(std::is_same_v<decltype(await(static_cast<reference>(o))), expected>);
+        static_assert(std::is_same_v<decltype(await(static_cast<reference>(o))), T>);
         if constexpr (std::is_void_v<T>)
             await(static_cast<reference>(o));
         else
@@ -190,7 +189,7 @@ constexpr entry nth_entry() {
     constexpr auto from = static_cast<origin>(N / form_count % origin_count);
     constexpr auto given = static_cast<operand>(N / form_count / origin_count % operand_count);
     using result = std::tuple_element_t<N / form_count / origin_count / operand_count, all_results>;
-    return {&await_one<Way, shape, from, given, result>, shape, from, given, std::is_same_v<result, box&&>};
+    return {&await_one<Way, shape, from, given, result>, shape, from, given};
 }
 
 using table = std::array<entry, kinds>;

@@ -128,7 +128,6 @@ struct entry {
     form shape;
     origin from;
     operand given;
-    bool gives_xvalue; // as an rvalue reference, from which weft takes the result
 };
 
 class cell {

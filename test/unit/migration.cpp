@@ -1,14 +1,9 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// thread_bound as debug builds see it, in every build; what the library adds in a debug build of its own, only there.
-#if defined(NDEBUG)
-#    define WEFT_TEST_RELEASE 1
-#    undef NDEBUG
-#else
-#    define WEFT_TEST_RELEASE 0
-#endif
+// weft/migration.hpp.
 
 #include "awaiters.hpp"
+#include "checked_contexts.hpp"
 #include "child.hpp"
 
 #include <weft/await.hpp>
@@ -24,7 +19,6 @@
 #include <mutex>
 #include <string>
 #include <thread>
-#include <type_traits>
 #include <vector>
 
 namespace {
@@ -84,7 +78,7 @@ BOOST_AUTO_TEST_CASE(a_fiber_that_goes_on_on_another_thread_is_reported) {
 
 bool is_suspended_plainly(const fiber& f) {
     using namespace weft::detail;
-    return resumable(fiber_access::record(f)) || fiber_access::record(f).state & but_for_seal;
+    return resumable(fiber_access::record(f)) || fiber_access::record(f).state & but_for_checksum;
 }
 
 BOOST_AUTO_TEST_CASE(it_is_free_again_at_the_end_of_the_scope) {
@@ -222,15 +216,9 @@ BOOST_AUTO_TEST_CASE(the_handler_is_given_back) {
     BOOST_TEST(weft::set_migration_handler(nullptr) == nullptr);
 }
 
-BOOST_AUTO_TEST_CASE(a_release_build_has_nothing_of_it) {
-    static_assert(std::is_same_v<weft::thread_bound, weft::detail::thread_binding>);
-    static_assert(std::is_empty_v<weft::detail::no_thread_binding>);
-    static_assert(sizeof(weft::thread_bound_lock<std::mutex, weft::detail::no_thread_binding>) == sizeof(std::mutex*));
-}
-
 BOOST_AUTO_TEST_SUITE_END()
 
-BOOST_AUTO_TEST_SUITE(exceptions, *boost::unit_test::enable_if<!WEFT_TEST_RELEASE>())
+BOOST_AUTO_TEST_SUITE(exceptions, *boost::unit_test::precondition(weft_test::contexts_are_checked))
 
 fiber in_a_handler() {
     fiber f{[](fiber_ref self) {

@@ -2,6 +2,7 @@
 
 // weft/stack_overflow.hpp, and the names of fibers.
 
+#include "checked_contexts.hpp"
 #include "child.hpp"
 #include "recorded_stacks.hpp"
 
@@ -22,6 +23,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <limits>
 #include <memory>
 #include <span>
@@ -340,14 +342,71 @@ BOOST_AUTO_TEST_CASE(it_is_reported_with_name_bounds_usage_and_address) {
     pool.deallocate(small);
 }
 
-BOOST_AUTO_TEST_CASE(without_asking_for_it_nothing_is_said) {
-    const auto end = in_child([] {
-        fiber f{fiber_options{.name = "parser"}, overflow};
-        f.resume();
-        return 0;
+#    if defined(__linux__)
+// In a program that has not run a fiber yet: this one again, as `what`. It has the system's own answer to every signal.
+constexpr int cannot_be_started = 126;
+child_end in_a_new_program(const char* what) {
+    return in_child([=] {
+        ::setenv("WEFT_TEST_OVERFLOW", what, 1);
+        ::execl("/proc/self/exe", "unit_stack_overflow", "--color_output=no", "--log_level=nothing",
+                "--report_level=no", "--catch_system_errors=no", "--run_test=overflow/without_asking_for_it",
+                static_cast<char*>(nullptr));
+        return cannot_be_started;
     });
-    BOOST_TEST(silent_fault(end), end);
 }
+
+void install(int signal, int flags, void (*plain)(int), void (*informed)(int, siginfo_t*, void*) = nullptr);
+
+// A library that checks contexts says it by itself; and a program's own handler stays, before and after.
+BOOST_AUTO_TEST_CASE(without_asking_for_it) {
+    if (const char* const what = std::getenv("WEFT_TEST_OVERFLOW")) {
+        const std::string which = what;
+        if (which == "nothing") return;
+        const auto handle = [] {
+            static std::array<std::byte, 64 * 1024> memory;
+            stack_t room{};
+            room.ss_sp = memory.data();
+            room.ss_size = memory.size();
+            ::sigaltstack(&room, nullptr);
+            install(SIGSEGV, static_cast<int>(SA_ONSTACK), [](int) { ::_exit(42); });
+        };
+        if (which == "handled before") handle();
+        if (which == "ignored before") install(SIGSEGV, 0, SIG_IGN);
+        fiber{[] {}}.resume();
+        if (which == "handled after") handle();
+        if (which == "asked, too") weft::report_stack_overflow();
+        if (which == "null") touch(nullptr);
+        fiber f{fiber_options{.name = "parser"}, overflow};
+        if (which == "on a thread")
+            std::thread{[&] { f.resume(); }}.join();
+        else
+            f.resume();
+        return;
+    }
+    if (in_a_new_program("nothing").code == cannot_be_started) {
+        BOOST_TEST_MESSAGE("not tested: an emulated program cannot start itself");
+        return;
+    }
+    for (const char* what : {"overflow", "on a thread", "asked, too"}) {
+        const auto end = in_a_new_program(what);
+        BOOST_TEST_CONTEXT(what << ": " << end) {
+            BOOST_TEST(end.faulted());
+            const bool says = weft_test::checks_contexts() || std::string{what} == "asked, too";
+            BOOST_TEST(std::count(end.said.begin(), end.said.end(), '\n') == says);
+            BOOST_TEST(end.said.find("weft: stack overflow in the fiber \"parser\"") == (says ? 0 : std::string::npos));
+        }
+    }
+    for (const char* what : {"handled before", "handled after"}) {
+        const auto end = in_a_new_program(what);
+        BOOST_TEST(end.code == 42, what << ": " << end);
+        BOOST_TEST(end.said.empty(), what << ": " << end);
+    }
+    for (const char* what : {"ignored before", "null"}) {
+        const auto end = in_a_new_program(what);
+        BOOST_TEST(silent_fault(end), what << ": " << end);
+    }
+}
+#    endif
 
 // A name is printed as far as there is room.
 BOOST_AUTO_TEST_CASE(a_name_without_end) {
@@ -528,7 +587,7 @@ void say(const char* text) {
     [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, text, std::string::traits_type::length(text));
 }
 
-void install(int signal, int flags, void (*plain)(int), void (*informed)(int, siginfo_t*, void*) = nullptr) {
+void install(int signal, int flags, void (*plain)(int), void (*informed)(int, siginfo_t*, void*)) {
     struct sigaction action {};
     action.sa_flags = flags;
     if (informed)

@@ -2,7 +2,9 @@
 
 #include "allocations.hpp"
 #include "awaiters.hpp"
+#include "child.hpp"
 #include "coroutine_types.hpp"
+#include "foreign.hpp"
 #include "matrix.hpp"
 
 #include <weft/generator.hpp>
@@ -11,9 +13,16 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <coroutine>
+#include <csignal>
 #include <stdexcept>
 #include <string>
 #include <typeinfo>
+
+#include <pthread.h>
+
+using weft_test::lets_foreign_out;
+using weft_test::raise_foreign;
 
 namespace {
 
@@ -110,6 +119,18 @@ BOOST_AUTO_TEST_CASE(it_converts_as_the_operand_of_co_return_does) {
     std::string kept = "kept";
     BOOST_TEST(weft::sync_wait(weft::stackful<weft::task<std::string>>([&](auto&) -> std::string& { return kept; })) == "kept");
     BOOST_TEST(kept == "kept");
+}
+
+BOOST_AUTO_TEST_CASE(it_may_be_an_rvalue_reference_or_constant) {
+    std::string text = "a text that is too long to be kept in place";
+    BOOST_TEST(weft::sync_wait(weft::stackful<weft::task<std::string>>([&](auto&) -> std::string&& {
+                   return std::move(text);
+               })) == "a text that is too long to be kept in place");
+    BOOST_TEST(text == ""); // moved out of, not copied
+    int n = 0;
+    int&& named = weft::sync_wait(weft::stackful<weft::task<int&&>>([&](auto&) -> int&& { return std::move(n); }));
+    BOOST_TEST(&named == &n);
+    BOOST_TEST(weft::sync_wait(weft::stackful<weft::task<std::string>>([](auto&) -> const std::string { return "c"; })) == "c");
 }
 
 BOOST_AUTO_TEST_CASE(an_exception_of_the_body_goes_to_the_coroutine) {
@@ -241,7 +262,7 @@ BOOST_AUTO_TEST_CASE(neither_the_operand_nor_its_awaiter_is_moved) {
     }));
 }
 
-BOOST_AUTO_TEST_CASE(a_result_by_rvalue_reference_is_taken_out_of_the_awaiter) {
+BOOST_AUTO_TEST_CASE(a_result_by_rvalue_reference_names_the_object_in_the_awaiter) {
     struct gives_its_own {
         std::string text = "a text that is too long to be kept in place";
         bool await_ready() const noexcept { return false; }
@@ -249,10 +270,12 @@ BOOST_AUTO_TEST_CASE(a_result_by_rvalue_reference_is_taken_out_of_the_awaiter) {
         std::string&& await_resume() noexcept { return std::move(text); }
     };
     weft::sync_wait(weft::stackful<weft::task<>>([](auto& co) {
-        static_assert(std::is_same_v<decltype(co.await(gives_its_own{})), std::string>);
+        static_assert(std::is_same_v<decltype(co.await(gives_its_own{})), std::string&&>);
         static_assert(std::is_same_v<decltype(co.await(std::declval<scripted<form::returns_void, int&>&>())), int&>);
-        const auto& text = co.await(gives_its_own{});
-        BOOST_TEST(text == "a text that is too long to be kept in place");
+        gives_its_own named;
+        std::string&& text = co.await(named);
+        BOOST_TEST(&text == &named.text);
+        BOOST_TEST(std::string(co.await(gives_its_own{})) == "a text that is too long to be kept in place");
     }));
 }
 
@@ -909,6 +932,17 @@ BOOST_AUTO_TEST_SUITE_END()
 
 BOOST_AUTO_TEST_SUITE(exceptions)
 
+struct raises_on_resumption {
+    bool await_ready() const noexcept { return true; }
+    void await_suspend(std::coroutine_handle<>) const noexcept {}
+    void await_resume() const { raise_foreign(); }
+};
+struct raises_on_suspension {
+    bool await_ready() const noexcept { return false; }
+    void await_suspend(std::coroutine_handle<>) const { raise_foreign(); }
+    void await_resume() const noexcept {}
+};
+
 BOOST_AUTO_TEST_CASE(a_body_awaits_in_a_catch_block_and_rethrows_its_own) {
     stage s;
     const auto body = [&s](int mine) {
@@ -961,6 +995,69 @@ BOOST_AUTO_TEST_CASE(a_destructor_awaits_while_an_exception_passes) {
     finish(s, result.done);
     BOOST_TEST(result.value.value() == 5);
 }
+
+// What is no C++ exception goes on to whoever has resumed the coroutine, a body's and any other's.
+BOOST_AUTO_TEST_CASE(another_languages) {
+    BOOST_TEST(lets_foreign_out([] {
+        weft::task<int> t = weft::stackful([](auto&) -> int { raise_foreign(); });
+        weft::sync_wait(t);
+    }));
+    BOOST_TEST(lets_foreign_out([] {
+        weft::task<> t = weft::stackful([](auto& co) { co.await([]() -> weft::task<> { raise_foreign(); co_return; }()); });
+        weft::sync_wait(t);
+    }));
+    BOOST_TEST(lets_foreign_out([] {
+        const auto inner = []() -> weft::task<int> { raise_foreign(); co_return 1; };
+        const auto outer = [&]() -> weft::task<int> { co_return co_await inner(); };
+        weft::sync_wait(outer());
+    }));
+    BOOST_TEST(lets_foreign_out([] { weft::sync_wait(raises_on_resumption{}); }));
+    int sum = 0;
+    BOOST_TEST(lets_foreign_out([&] {
+        for (int v : weft::generator<int>{[](auto& out) {
+                 out.yield(1);
+                 raise_foreign();
+             }})
+            sum += v;
+    }));
+    BOOST_TEST(sum == 1);
+}
+
+BOOST_AUTO_TEST_CASE(another_languages_out_of_await_suspend_is_told) {
+    const auto end = weft_test::in_child([] {
+        weft::task<> t = weft::stackful([](auto& co) { co.await(raises_on_suspension{}); });
+        weft::sync_wait(t);
+        return 0;
+    });
+    BOOST_TEST(end.signal == SIGABRT, end);
+    BOOST_TEST(end.said.starts_with("weft: what is no C++ exception"), end);
+}
+
+#if defined(__GLIBC__) && defined(__GLIBCXX__) && !WEFT_TSAN // whose pthread_exit asks for the stack of a thread
+BOOST_AUTO_TEST_CASE(the_end_of_the_thread_unwinds_the_body_and_what_waits_for_it) {
+    static int alive;
+    struct counted {
+        counted() { ++alive; }
+        ~counted() { --alive; }
+    };
+    pthread_t thread;
+    const auto run = [](void*) -> void* {
+        const counted of_the_thread;
+        weft::task<> t = weft::stackful([](auto& co) {
+            const counted of_the_body;
+            co.await(std::suspend_never{});
+            ::pthread_exit(&alive);
+        });
+        weft::sync_wait(t);
+        return nullptr;
+    };
+    BOOST_REQUIRE(::pthread_create(&thread, nullptr, run, nullptr) == 0);
+    void* left = nullptr;
+    ::pthread_join(thread, &left);
+    BOOST_TEST(left == &alive);
+    BOOST_TEST(alive == 0);
+}
+#endif
 
 BOOST_AUTO_TEST_SUITE_END()
 

@@ -7,8 +7,12 @@
 #include <boost/test/unit_test.hpp>
 
 #include <chrono>
+#include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace {
 
@@ -92,6 +96,72 @@ BOOST_AUTO_TEST_CASE(what_can_only_be_moved_is_moved_out) {
 
 BOOST_AUTO_TEST_CASE(the_operand_of_co_return_converts) {
     BOOST_TEST(weft::sync_wait(converted("text")) == "text");
+}
+
+weft::task<std::vector<int>> listed() {
+    co_return {1, 2, 3};
+}
+weft::task<std::pair<int, std::string>> paired() {
+    co_return {4, "text"};
+}
+weft::task<const std::string> constant() {
+    co_return {"constant"};
+}
+weft::task<const std::unique_ptr<int>> constant_box() {
+    co_return std::make_unique<int>(6);
+}
+
+BOOST_AUTO_TEST_CASE(the_operand_of_co_return_may_be_a_braced_list) {
+    BOOST_TEST((weft::sync_wait(listed()) == std::vector{1, 2, 3}));
+    BOOST_TEST((weft::sync_wait(paired()) == std::pair{4, std::string("text")}));
+    BOOST_TEST(weft::sync_wait(constant()) == "constant");
+}
+
+BOOST_AUTO_TEST_CASE(a_constant_result_is_moved_out_too) {
+    static_assert(std::is_same_v<decltype(weft::sync_wait(constant_box())), const std::unique_ptr<int>>);
+    BOOST_TEST(*weft::sync_wait(constant_box()) == 6);
+}
+
+template <class T, class U>
+concept returns = requires(typename weft::task<T>::promise_type& p, U&& u) { p.return_value(std::forward<U>(u)); };
+
+BOOST_AUTO_TEST_CASE(the_operand_of_co_return_converts_implicitly_alone) {
+    struct by_force {
+        explicit by_force(int) {}
+    };
+    static_assert(!returns<by_force, int>);
+    static_assert(returns<by_force, by_force>);
+    static_assert(returns<long, short>);
+    static_assert(!returns<int&, const int&>);
+    static_assert(!returns<int&&, int&>);
+}
+
+struct base {
+    int n = 1;
+};
+struct derived : base {};
+
+// What a reference of a task may be made of (a task that is given anything else does not compile).
+BOOST_AUTO_TEST_CASE(a_reference_is_made_of_what_lasts_and_of_no_temporary) {
+    using weft::detail::refers_to_what_lasts;
+    static_assert(refers_to_what_lasts<const std::string&, std::string&>);
+    static_assert(refers_to_what_lasts<const base&, derived&>);
+    static_assert(refers_to_what_lasts<const int&, const int&>);
+    static_assert(refers_to_what_lasts<int&, std::reference_wrapper<int>>);
+    static_assert(refers_to_what_lasts<const int&, std::reference_wrapper<int>>);
+    static_assert(refers_to_what_lasts<const int&, std::reference_wrapper<const int>>);
+    static_assert(refers_to_what_lasts<std::string&&, std::string>);
+    static_assert(refers_to_what_lasts<const char (&)[2], const char (&)[2]>);
+    static_assert(!refers_to_what_lasts<const std::string&, const char*>);
+    static_assert(!refers_to_what_lasts<const std::string&, const char (&)[2]>);
+    static_assert(!refers_to_what_lasts<const std::string&, std::string>);
+    static_assert(!refers_to_what_lasts<const base&, derived>);
+    static_assert(!refers_to_what_lasts<const long&, int&>);
+    static_assert(!refers_to_what_lasts<std::string&&, const char*>);
+    int n = 1;
+    derived d;
+    BOOST_TEST(&weft::sync_wait([](int& m) -> weft::task<const int&> { co_return std::ref(m); }(n)) == &n);
+    BOOST_TEST(&weft::sync_wait([](derived& m) -> weft::task<const base&> { co_return m; }(d)) == &d);
 }
 
 BOOST_AUTO_TEST_CASE(an_exception_arrives_with_its_type) {
@@ -286,8 +356,7 @@ BOOST_AUTO_TEST_CASE(the_result_has_the_type_that_the_awaiter_gives) {
     static_assert(std::is_same_v<decltype(weft::sync_wait(gives<void>{})), void>);
     BOOST_TEST(sample<int&>::is(weft::sync_wait(gives<int&>{})));
     BOOST_TEST(sample<std::unique_ptr<int>>::is(weft::sync_wait(gives<std::unique_ptr<int>>{})));
-    // never a reference into an awaiter that is gone
-    static_assert(std::is_same_v<decltype(weft::sync_wait(gives<std::unique_ptr<int>&&>{})), std::unique_ptr<int>>);
+    static_assert(std::is_same_v<decltype(weft::sync_wait(gives<std::unique_ptr<int>&&>{})), std::unique_ptr<int>&&>);
     BOOST_TEST(*weft::sync_wait(gives<std::unique_ptr<int>&&>{}) == 43);
 }
 

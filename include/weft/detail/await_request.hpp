@@ -3,14 +3,22 @@
 
 #include <weft/detail/awaiter.hpp>
 #include <weft/detail/fiber_record.hpp>
+#include <weft/detail/throw_or_die.hpp>
 
 #include <concepts>
 #include <coroutine>
+#include <cstdint>
 #include <exception>
 #include <type_traits>
 #include <utility>
 
 namespace weft::detail {
+
+/// await_request::kind, which says what `awaiter` is. Numbers, not addresses of variables in headers: of those each
+/// shared object with hidden symbols has its own.
+inline constexpr std::uint64_t from_co = 0;
+/// Whatever weft::await awaits. An adapter has more for each library and version whose operations it awaits itself.
+inline constexpr std::uint64_t ambient_kind = 1;
 
 /// What a body that suspends in an await hands to the coroutine that drives it. Lies on the body's stack, beside the
 /// awaiter, which it hides the type of.
@@ -21,19 +29,20 @@ struct await_request {
     std::coroutine_handle<> (*start)(await_request&, std::coroutine_handle<> driver) noexcept;
     void* awaiter;
     bool transfers;            // await_suspend names the coroutine that runs next
-    const void* kind = nullptr; // null: from co.await; else whose: the driver's promise has not seen the operand
+    std::uint64_t kind = from_co; // else the driver's promise has not seen the operand
     std::exception_ptr failure = nullptr; // what await_suspend threw
 };
 
-/// await_request::kind of whatever weft::await awaits.
-inline constexpr char ambient_kind = 0;
-
 struct stop_answer; // a std::stop_token: see weft/stop_token.hpp, which not every program needs
+class WEFT_API cancellable_wait;
 
-/// Knows the stop token of a coroutine. Asked by the coroutine, or by what it awaits, while it runs.
+/// Knows what may cancel a coroutine. Asked by the coroutine, or by what it awaits, while it runs.
 class stop_provider {
 public:
     virtual void answer(stop_answer& to) = 0;
+    /// The wait of an outer coroutine that knows more of its cancellation than a stop token does: whatever awaits below it
+    /// is cancelled with it. Null: the stop token says all.
+    virtual cancellable_wait* waiting() noexcept { return nullptr; }
 
 protected:
     ~stop_provider() = default;
@@ -45,13 +54,32 @@ concept has_stop_provider = requires(P& p) {
     { p.stop() } -> std::same_as<stop_provider*>;
 };
 
+/// What a coroutine offers to those below its stackful body who know it only as a driver. `kind`, an await_request::kind,
+/// says whose it is: its adapter derives from it.
+struct driver_services {
+    std::uint64_t kind;
+};
+
 /// A coroutine with a stackful body, as the body sees it.
-struct driver {
+struct WEFT_TAGGED driver {
     fiber_record* body = nullptr;
     await_request* request = nullptr; // set by the body while it is suspended in an await
     bool takes_foreign = false;       // weft::await may suspend it
     stop_provider* stop = nullptr;    // null: nobody will tell it to stop
+    driver_services* services = nullptr; // null: it offers none
+    unsigned nested = 0;              // how many operations in a row its adapter went on with inside of each other
 };
+
+/// The exception that has left what starts an operation or a coroutine, in its handler. Its caller can let nothing
+/// through: what cannot be held ends the program, with a sentence.
+WEFT_TAGGED inline std::exception_ptr held_exception() noexcept {
+    std::exception_ptr e = exception_in_hand();
+    if (!e)
+        fatal("weft: what is no C++ exception, or the end of a thread (pthread_exit, pthread_cancel), left what starts an "
+              "awaited operation or a coroutine (await_suspend, an initiation, initial_suspend): catch it there, or disable "
+              "the thread's cancellation");
+    return e;
+}
 
 template <class Awaiter, class Promise>
 using await_suspend_result =
@@ -77,7 +105,7 @@ std::coroutine_handle<> start_await(await_request& request, std::coroutine_handl
         }
     }
     WEFT_CATCH(...) { // then the coroutine counts as resumed, and the exception as that of co_await ([expr.await]/5.1.3)
-        request.failure = exception_in_hand();
+        request.failure = held_exception();
         return driver;
     }
 }

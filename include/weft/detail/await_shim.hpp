@@ -56,7 +56,7 @@ private:
 /// handle of a coroutine with a promise.
 class await_shim {
 public:
-    explicit await_shim(await_request& inner) : handle_{await_inner(storage_, inner)}, request_{&start, this, true, &ambient_kind} {}
+    explicit await_shim(await_request& inner) : handle_{await_inner(storage_, inner)}, request_{&start, this, true, ambient_kind} {}
     ~await_shim() { handle_.destroy(); }
     await_shim(const await_shim&) = delete;
     await_shim& operator=(const await_shim&) = delete;

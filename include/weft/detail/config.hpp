@@ -1,7 +1,8 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-// What this build is: which switch it runs on, and how the compiler spells a few attributes.
+// What this build is: which switch it runs on, and how the compiler spells a few attributes. To lib/switch/thread_state.S,
+// which includes it too, it is nothing but the preprocessor's own lines.
 
 #if defined(__has_feature)
 #    define WEFT_HAS_FEATURE(x) __has_feature(x)
@@ -38,8 +39,17 @@
 #    define WEFT_RETHROW static_cast<void>(0)
 #endif
 
-#define WEFT_API __attribute__((visibility("default")))
 #define WEFT_ALWAYS_INLINE inline __attribute__((always_inline))
+
+// The reference that a function returns is what an awaiter gave, as with co_await: GCC (-Wdangling-reference) takes a
+// temporary argument for a sign that it refers to that. The attribute is known since GCC 14.
+#if defined(__cplusplus) // this file is included by assembly, too
+#    if __has_cpp_attribute(gnu::no_dangling)
+#        define WEFT_NO_DANGLING [[gnu::no_dangling]]
+#    else
+#        define WEFT_NO_DANGLING
+#    endif
+#endif
 
 #if defined(__SANITIZE_ADDRESS__) || WEFT_HAS_FEATURE(address_sanitizer)
 #    define WEFT_ASAN 1
@@ -47,7 +57,7 @@
 #    define WEFT_ASAN 0
 #endif
 
-#if WEFT_HAS_FEATURE(hwaddress_sanitizer)
+#if defined(__SANITIZE_HWADDRESS__) || WEFT_HAS_FEATURE(hwaddress_sanitizer)
 #    define WEFT_HWASAN 1
 #else
 #    define WEFT_HWASAN 0
@@ -74,20 +84,96 @@
 #    error "only weft's own switch for AArch64 keeps shadow call stacks: build without -fsanitize=shadow-call-stack"
 #endif
 
-// Under PAC a saved program counter rests in memory signed, and with shadow call stacks a context has one more word.
-// Code with and without cannot hand contexts to each other, so their entry points have different names: a mixture does
-// not link.
+// A second stack for what may overflow, or a stack in pieces: the thread has pointers into either, which belong to the
+// fiber that runs and would have to be exchanged at every switch.
+#if WEFT_HAS_FEATURE(safe_stack)
+#    error "weft: fibers have one stack each, and -fsanitize=safe-stack wants two: build without it"
+#endif
+#if WEFT_HAS_FEATURE(dataflow_sanitizer)
+#    error "weft: nobody tells -fsanitize=dataflow where control goes at a switch: build without it"
+#endif
+// No macro tells of -fsplit-stack. Code that was compiled so calls __morestack; that this name stands for a place in a
+// section which linkers drop is an error as soon as it is used, and the section's name says why. (bfd, lld; gold refuses
+// it without the reason.)
+#if defined(__ELF__) && (defined(__x86_64__) || defined(__i386__)) && !defined(__ASSEMBLER__)
+asm(".ifndef __morestack\n\t"
+    ".pushsection \"error: weft does not run on split stacks: build without -fsplit-stack\", \"e\", @progbits\n"
+    "__morestack:\n\t"
+    ".popsection\n\t"
+    ".endif");
+#endif
+
+// Under PAC a saved program counter rests in memory signed.
 #if defined(__ARM_FEATURE_PAC_DEFAULT)
 #    define WEFT_SIGNED_CONTEXTS 1
 #else
 #    define WEFT_SIGNED_CONTEXTS 0
 #endif
-#if WEFT_SIGNED_CONTEXTS && WEFT_SHADOW_CALL_STACK
-#    define WEFT_CONTEXT_ABI contexts_with_signed_pc_and_shadow_call_stack
+
+// The settings that inline code and the library must share: what a control block holds, and who is told of a switch.
+// Nothing else is shared: NDEBUG, optimization, exceptions and the rest may differ from file to file.
+#if !WEFT_SWITCH_NATIVE
+#    define WEFT_SETTINGS_SWITCH "boost_switch"
+#elif !defined(__aarch64__)
+#    define WEFT_SETTINGS_SWITCH "native_switch"
 #elif WEFT_SIGNED_CONTEXTS
-#    define WEFT_CONTEXT_ABI contexts_with_signed_pc
-#elif WEFT_SHADOW_CALL_STACK
-#    define WEFT_CONTEXT_ABI contexts_with_shadow_call_stack
+#    define WEFT_SETTINGS_SWITCH "native_switch_signed_pc"
 #else
-#    define WEFT_CONTEXT_ABI contexts_with_plain_pc
+#    define WEFT_SETTINGS_SWITCH "native_switch_plain_pc"
+#endif
+#if WEFT_SHADOW_CALL_STACK
+#    define WEFT_SETTINGS_SHADOW "_shadow_call_stack"
+#else
+#    define WEFT_SETTINGS_SHADOW ""
+#endif
+#if WEFT_ASAN
+#    define WEFT_SETTINGS_SANITIZER "_needs_weft_with_fsanitize_address"
+#elif WEFT_HWASAN
+#    define WEFT_SETTINGS_SANITIZER "_needs_weft_with_fsanitize_hwaddress"
+#elif WEFT_MSAN
+#    define WEFT_SETTINGS_SANITIZER "_needs_weft_with_fsanitize_memory"
+#elif WEFT_TSAN
+#    define WEFT_SETTINGS_SANITIZER "_needs_weft_with_fsanitize_thread"
+#else
+#    define WEFT_SETTINGS_SANITIZER "_no_sanitizer"
+#endif
+#if WEFT_VALGRIND
+#    define WEFT_SETTINGS_VALGRIND "_valgrind"
+#else
+#    define WEFT_SETTINGS_VALGRIND ""
+#endif
+#define WEFT_SETTINGS WEFT_SETTINGS_SWITCH WEFT_SETTINGS_SHADOW WEFT_SETTINGS_SANITIZER WEFT_SETTINGS_VALGRIND
+
+// The settings are part of the name of whatever is declared so, of functions that a program declares with such a type,
+// too. A mixture does not link: "undefined reference to weft::detail::resume_with_care[abi:<settings>]". So the settings
+// say what is to be done, where a program has a sanitizer and weft has not.
+#define WEFT_TAGGED __attribute__((abi_tag(WEFT_SETTINGS)))
+// What the library exports. WEFT_EXPORT is for what no setting changes and for extern "C", which has no such names.
+#define WEFT_EXPORT __attribute__((visibility("default")))
+#define WEFT_API WEFT_EXPORT WEFT_TAGGED
+// The extern "C" functions of the bare switch depend on one of the settings: then they have other names, as they have in
+// lib/switch/asm.h.
+#if WEFT_SHADOW_CALL_STACK
+#    define WEFT_SWITCH_NAME(name) __asm__(#name "_with_shadow_call_stack")
+#else
+#    define WEFT_SWITCH_NAME(name)
+#endif
+
+// The state of a thread (see thread_state.hpp) under the name that linkers know it by, and the function that returns its
+// address. Both names stand here alone.
+#define WEFT_THREAD_STATE weft_thread_state
+#define WEFT_THIS_THREAD weft_this_thread
+
+// Is it ELF's thread-local storage, which assembly can define and reach? Then lib/switch/thread_state.S does, whatever
+// compilers make of a thread_local (-femulated-tls). Android has that storage from API 29 on, and TLS descriptors on
+// AArch64 alone.
+#if defined(__linux__) && defined(__ELF__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__))
+#    if !defined(__ANDROID__)
+#        define WEFT_THREAD_STATE_ELF 1
+#    elif defined(__aarch64__) && __ANDROID_API__ >= 29
+#        define WEFT_THREAD_STATE_ELF 1
+#    endif
+#endif
+#if !defined(WEFT_THREAD_STATE_ELF)
+#    define WEFT_THREAD_STATE_ELF 0
 #endif

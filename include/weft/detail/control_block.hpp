@@ -7,13 +7,14 @@
 #include <cstdint>
 
 namespace weft::detail {
-inline namespace WEFT_CONTEXT_ABI {
+
+struct WEFT_TAGGED fiber_record; // the block and what else there is of a fiber; tagged where it is first declared
 
 /// The suspended one of two flows of control, a fiber and its resumer, as the inline switch leaves it. A switch
 /// exchanges the running flow with the one in the block: the block of a suspended fiber holds the fiber, the block of a
 /// running one holds its resumer. Each flow has its own place for the two registers which then need no exchange but a
 /// store and a load.
-struct control_block {
+struct WEFT_TAGGED control_block {
 #if WEFT_SWITCH_NATIVE
     void* resumer_base_register;
     void* resumer_frame_pointer; // together with the next: a frame record, for those who walk along them
@@ -95,6 +96,13 @@ inline void let_resume(control_block& block) noexcept {
 WEFT_API void make_control_block(control_block& block, void* stack_top, std::size_t size, void (*entry)(void*),
                                  void* argument) noexcept;
 
+/// Where a flow that waits in a block goes on. On AArch64 a resume loads it for the question that the marks answer, and
+/// keeps it for the switch.
+struct suspended_flow {
+    void* program_counter;
+    void* stack_pointer;
+};
+
 /// The end of the stack of the flow that waits in the block.
 inline const void* waiting_stack(const control_block& block) noexcept {
 #if WEFT_SWITCH_NATIVE
@@ -104,5 +112,4 @@ inline const void* waiting_stack(const control_block& block) noexcept {
 #endif
 }
 
-} // namespace WEFT_CONTEXT_ABI
 } // namespace weft::detail

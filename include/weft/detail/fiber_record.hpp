@@ -29,9 +29,10 @@ enum fiber_state : std::uint32_t {
     has_inner = 8,     // while it runs: it has resumed a fiber, which has control or has suspended both
     set_aside = 16,    // while it runs: its flow of control waits as a fiber_context
     bound = 32,        // while it runs: it has come to hold what belongs to a thread
-    sealed = 64,       // in debug builds: fiber_details::seal is that of what waits in the block
+    checked = 64,      // its block has a checksum, see fiber_details; until the body has ended
     but_for_fp = 128,  // while it is suspended: plain, but for its floating-point control words
-    but_for_seal = 256 // while it is suspended: plain, but for its seal
+    but_for_checksum = 256, // while it is suspended: plain, but for its checksum
+    abandoned = 512     // while it runs: it was destroyed on its own stack, and must not come to an end or a suspension
 };
 
 /// How far its body has come, and what is to be undone before the fiber can have another one: flags.
@@ -43,6 +44,7 @@ enum fiber_progress : std::uint32_t {
     named = 8,
     own_fp = 16,    // fp_env::per_fiber
     own_stack = 32, // with its body the stack ends, too
+    always_checked = 64, // each of its bodies begins as fiber_state::checked
 };
 
 /// Its body has come so far.
@@ -59,6 +61,7 @@ struct fiber_operations {
     void (*release)(fiber_record&) noexcept; // gives its stack back; on another one
     stack_bounds (*memory)(const fiber_record&) noexcept; // what its allocator gave it; async-signal-safe
     bool unwinds;                            // the body was compiled with exceptions
+    bool yields;                             // the body suspends with a value each time
 };
 
 struct fiber_details;
@@ -75,8 +78,9 @@ struct alignas(64) fiber_record {
 
 /// The rest of a fiber; lies at the top of its stack.
 struct alignas(64) fiber_details {
+    WEFT_TAGGED fiber_details() noexcept {} // settings decide on what is in it
+
     const fiber_operations* operations = nullptr; // of its body, or of the last that it had
-    bool hands_over = false;       // in debug builds: each of its suspensions is to hand something over
     fiber_record* inner = nullptr; // the fiber this one has resumed and that has not come back, if any
     fiber_record* outer = nullptr; // the fiber that resumed this one, if one did, until it comes back
     exception_state exceptions; // the fiber's while it is suspended (empty while it runs)
@@ -84,38 +88,45 @@ struct alignas(64) fiber_details {
     fp_state fp;                // with own_fp: the fiber's while it is suspended, its resumer's while it runs
     sanitizer_fiber sanitizer;
     thread_binding* bindings = nullptr; // what it holds of a thread's
-    std::uint64_t left = 0;             // in debug builds, if it holds an exception: the number of the thread it left
+    std::uint64_t left = 0;             // of one that is checked and holds an exception: the number of the thread it left
     void* driver = nullptr;             // the coroutine that drives it, if one does: for the bridge
     const char* name = nullptr;         // see fiber_ref::set_name
-    std::uint64_t seal = 0;             // see seal_block()
+    // Of one that is checked: of what the block keeps of the flow that waits in it. Whether there is one is the library's
+    // choice, per fiber, and its work alone: such a fiber has both tag bits whenever a flow waits, so that each resume
+    // and each suspend is out of line. No inline code knows of it.
+    std::uint64_t checksum = 0;
 };
 
-inline namespace WEFT_CONTEXT_ABI {
-/// What an empty handle refers to, so that resume() need not ask: one that has ended. Never written.
+/// What an empty handle refers to, so that resume() need not ask: one that has ended. Never written. Told by is_fiber(),
+/// not by its address: a handle may come from a shared object that has its own copy of weft.
 WEFT_API extern const fiber_record no_fiber;
 
-/// Makes the record of a fiber without a body, on the memory from `lowest` to `details`: once details.operations are
-/// set, resuming it will call operations->run. \throws stack_exhausted
-WEFT_API fiber_record& prepare(fiber_details& details, const void* lowest);
-}
+/// Makes the record of a fiber without a body, on the part of `memory` below `details`, which lie in it: once
+/// details.operations are set, resuming it will call operations->run. \throws stack_exhausted
+WEFT_API fiber_record& prepare(fiber_details& details, stack_bounds memory);
 
-/// May a plain resume continue it?
-inline bool resumable(const fiber_record& fiber) noexcept {
-    const bool set = reinterpret_cast<std::uintptr_t>(fiber.context.*marked) & not_resumable;
+/// Is it more than no_fiber?
+inline bool is_fiber(const fiber_record& record) noexcept { return record.details != nullptr; }
+
+/// May a plain resume continue what waits where this word says?
+WEFT_TAGGED inline bool resumable(const void* marked_word) noexcept {
+    const bool set = reinterpret_cast<std::uintptr_t>(marked_word) & not_resumable;
     return set == (inverted_marks != 0); // as marks_of() says, by one instruction less
 }
+/// May a plain resume continue it?
+inline bool resumable(const fiber_record& fiber) noexcept { return resumable(fiber.context.*marked); }
 /// May it be suspended plainly?
 inline bool suspendable(const fiber_record& fiber) noexcept { return !(marks_of(fiber.context) & not_suspendable); }
 /// Does the fiber wait in its block, and not its resumer?
 inline bool waits(const fiber_record& fiber) noexcept { return resumable(fiber) || fiber.state & suspended; }
 /// The fiber, which waits, is not to be resumed plainly, for these reasons.
 inline void wait_with_care(fiber_record& fiber, std::uint32_t why) noexcept {
-    fiber.state = suspended | why;
+    fiber.state = suspended | why | (fiber.state & checked);
     set_marks(fiber.context, all_marks);
 }
 /// The fiber waits as the switch has left it.
 inline void wait_plainly(fiber_record& fiber) noexcept {
-    fiber.state = plain;
+    fiber.state &= checked;
     set_marks(fiber.context, not_suspendable);
 }
 
@@ -124,20 +135,8 @@ inline void give_own_fp(fiber_record& fiber) noexcept {
     if constexpr (switch_keeps_fp) return;
     fiber.progress |= own_fp;
     fiber.details->fp = fp_state::read();
-    wait_with_care(fiber, but_for_fp | (fiber.state & sealed));
+    wait_with_care(fiber, but_for_fp);
 }
-
-/// In debug builds (without NDEBUG): remembers what the block keeps of the flow that waits in it, pc, sp and two
-/// registers (of Boost.Context: where it keeps them). A fiber that waits is not to be resumed plainly then.
-WEFT_API void seal_block(fiber_record& fiber) noexcept;
-/// If they were remembered: they are about to be used. If they have changed, the program ends with a sentence.
-WEFT_API void open_block(fiber_record& fiber) noexcept;
-
-#if defined(NDEBUG)
-inline constexpr bool seals_blocks = false;
-#else
-inline constexpr bool seals_blocks = true;
-#endif
 
 // The ways with more questions, out of line. What resume() and suspend() do inline is enough for a fiber that is merely
 // suspended or running, is resumed by no other fiber, and while nobody is handling an exception.
@@ -146,24 +145,38 @@ inline constexpr bool seals_blocks = true;
 WEFT_API void* resume_with_care(fiber_record& fiber);
 /// The end of resume(): `fiber` has left control not just by a suspension.
 WEFT_API void came_back_with_care(fiber_record& fiber);
-/// suspend() of a fiber that is not just running: returns if it may go on.
+/// suspend() of a fiber that is not just running: returns if it may be switched from now.
 WEFT_API void check_suspend(fiber_record& fiber);
-
-[[noreturn]] WEFT_API void throw_not_resumable(const fiber_record& fiber);
-[[noreturn]] WEFT_API void throw_nothing_handed_over();
+/// The same of a suspend() with a value.
+WEFT_API void check_suspend_with_value(fiber_record& fiber);
+/// check_suspend(), and the switch, too: returns when the fiber is resumed.
+WEFT_API void suspend_with_care(fiber_record& fiber);
+/// The end of suspend(): `fiber` was not just resumed.
+WEFT_API void resumed_with_care(fiber_record& fiber);
+/// Says why a generator with this fiber cannot begin: it has, or there is no fiber.
+[[noreturn]] WEFT_API void throw_cannot_begin(const fiber_record& fiber);
 
 /// Runs `fiber` until it suspends or ends. Returns what it hands over; anything if that is nothing. On the resumer's
 /// stack.
 /// \throws what left the body; fiber_error if it is neither prepared nor suspended.
 WEFT_ALWAYS_INLINE void* resume(fiber_record& fiber) {
     const thread_pointers thread;
-    if (!resumable(fiber) || busy(thread.asked(), thread)) [[unlikely]]
-        return resume_with_care(fiber);
-    thread.set_asked(&fiber);
-
     departure d;
-    d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
-    void* const handed_over = switch_to_fiber(fiber.context);
+    void* handed_over;
+    if constexpr (switch_asks_mark) {
+        const auto waiting = waiting_in(fiber.context);
+        if (!resumable(waiting.program_counter) || busy(thread.asked(), thread)) [[unlikely]]
+            return resume_with_care(fiber);
+        thread.set_asked(&fiber);
+        d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
+        handed_over = switch_to_fiber(fiber.context, waiting);
+    } else {
+        if (!resumable(fiber) || busy(thread.asked(), thread)) [[unlikely]]
+            return resume_with_care(fiber);
+        thread.set_asked(&fiber);
+        d.to_fiber(fiber.details->sanitizer, fiber.details->sanitizer);
+        handed_over = switch_to_fiber(fiber.context);
+    }
     d.back_in_resumer();
 
     const thread_pointers now = still_this_thread(thread);
@@ -171,8 +184,6 @@ WEFT_ALWAYS_INLINE void* resume(fiber_record& fiber) {
     now.set_asked(at_rest);
     if (fiber.state != plain || busy(at_rest, now)) [[unlikely]]
         came_back_with_care(fiber);
-    else if constexpr (seals_blocks)
-        seal_block(fiber);
     return handed_over;
 }
 
@@ -183,23 +194,24 @@ WEFT_ALWAYS_INLINE void* resume(fiber_record& fiber) {
 template <class... HandOver>
 WEFT_ALWAYS_INLINE void suspend(fiber_record& fiber, HandOver... hand_over) {
     constexpr bool plainly = sizeof...(hand_over) == 0;
-    if constexpr (plainly && seals_blocks)
-        if (fiber.details->hands_over) throw_nothing_handed_over();
-    if constexpr (plainly && switch_asks_mark && !seals_blocks && !switches_are_told) {
+    if constexpr (plainly && switch_asks_mark && !switches_are_told) {
         if (!try_switch_to_resumer(fiber.context)) [[unlikely]]
-            check_suspend(fiber); // does not return then
+            suspend_with_care(fiber);
     } else {
         const bool marked_so = reinterpret_cast<std::uintptr_t>(fiber.context.*marked) & not_suspendable;
-        if (marked_so || (seals_blocks && fiber.state != plain)) [[unlikely]]
-            check_suspend(fiber);
+        if (marked_so) [[unlikely]] {
+            if constexpr (plainly)
+                check_suspend(fiber);
+            else
+                check_suspend_with_value(fiber);
+        }
         departure d;
         d.to_resumer(fiber.details->sanitizer, false);
         switch_to_resumer(fiber.context, hand_over...);
         d.back_in_fiber(fiber.details->sanitizer);
     }
     if (fiber.state != plain) [[unlikely]]
-        check_suspend(fiber);
-    if constexpr (seals_blocks) seal_block(fiber); // which the next suspend() opens
+        resumed_with_care(fiber);
 }
 
 static_assert(sizeof(fiber_record) == 64 || WEFT_SHADOW_CALL_STACK, "a plain resume touches one cache line");

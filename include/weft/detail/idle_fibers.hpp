@@ -10,16 +10,16 @@
 // last one is at hand here, the others are out of line.
 namespace weft::detail {
 
-inline namespace WEFT_CONTEXT_ABI {
 /// One that is not at hand, or a new one. \throws stack_exhausted
 WEFT_API fiber_record& take_another_idle_fiber();
 
 /// destroy() of a fiber that has not ended or is not to be kept as it is, or where another one is at hand.
 WEFT_API void destroy_with_care(fiber_record& fiber) noexcept;
-}
 
-/// Is a fiber at hand?
-inline bool at_hand(const thread_state& thread) noexcept { return thread.idle > not_in_use; }
+/// Is a fiber at hand that may be taken without a question? The limit is written by other threads, see
+/// lib/stack/process_pools.h, and read plainly, so that it is an operand of the comparison: a thread that has learnt of
+/// another default size has learnt of the limit, too.
+inline bool at_hand(const thread_state& thread) noexcept { return thread.idle > thread.idle_limit; }
 
 /// A fiber without a body that lies in an idle_fiber_frame: one that the thread has kept, or a new one.
 /// \throws stack_exhausted
@@ -30,16 +30,15 @@ inline fiber_record& take_idle_fiber() {
     auto& fiber = *reinterpret_cast<fiber_record*>(thread.idle);
     thread.idle = room_for_one;
     let_resume(fiber.context);
-    if constexpr (seals_blocks) seal_block(fiber);
     return fiber;
 }
 
 /// Unwinds the body if it is suspended, then keeps the fiber for the next body or releases it. Terminates if it is
-/// running. Leaves no_fiber alone.
+/// running. Leaves no_fiber alone, of whichever copy of weft.
 inline void destroy(fiber_record& fiber) noexcept {
     thread_state& thread = this_thread();
     if (fiber.progress != (begun | ended) || thread.idle != room_for_one) [[unlikely]] {
-        if (&fiber != &no_fiber) destroy_with_care(fiber);
+        if (is_fiber(fiber)) destroy_with_care(fiber);
         return;
     }
     fiber.progress = prepared;

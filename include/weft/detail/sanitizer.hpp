@@ -2,11 +2,17 @@
 #pragma once
 
 #include <weft/detail/config.hpp>
+#include <weft/detail/exception_state.hpp>
+#include <weft/detail/throw_or_die.hpp>
 
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <utility>
 
+#if defined(_LIBCPPABI_VERSION)
+#    include <unwind.h>
+#endif
 #if WEFT_ASAN
 #    include <sanitizer/asan_interface.h>
 #    include <sanitizer/common_interface_defs.h>
@@ -39,11 +45,13 @@ struct stack_bounds {
 /// `size` bytes from `lowest` become a stack. Frames that were left there and never returned (of an abandoned context,
 /// or of one that was unmapped since) have poisoned AddressSanitizer's shadow of them, and HWAddressSanitizer still
 /// tags them. To Valgrind what lies below a stack pointer that has been is nobody's.
-inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] std::size_t size) noexcept {
+WEFT_TAGGED inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] std::size_t size) noexcept {
 #if WEFT_ASAN
     ASAN_UNPOISON_MEMORY_REGION(lowest, size);
 #endif
 #if WEFT_HWASAN
+    if (reinterpret_cast<std::uintptr_t>(lowest) >> 56 != 0) // its heap's addresses have tags, a stack pointer has none
+        fatal("weft: HWAddressSanitizer has tagged this stack: let the stack allocator take memory from mmap, not from malloc");
     const auto from = (reinterpret_cast<std::uintptr_t>(lowest) + 15) & ~std::uintptr_t{15}; // a tag is of 16 bytes
     const auto to = (reinterpret_cast<std::uintptr_t>(lowest) + size) & ~std::uintptr_t{15};
     __hwasan_tag_memory(reinterpret_cast<const void*>(from), 0, to - from);
@@ -54,15 +62,15 @@ inline void begin_stack([[maybe_unused]] const void* lowest, [[maybe_unused]] st
 }
 
 /// What assembly has written MemorySanitizer takes for uninitialized.
-inline void written_by_assembly([[maybe_unused]] const void* first, [[maybe_unused]] std::size_t size) noexcept {
+WEFT_TAGGED inline void written_by_assembly([[maybe_unused]] const void* first, [[maybe_unused]] std::size_t size) noexcept {
 #if WEFT_MSAN
     __msan_unpoison(first, size);
 #endif
 }
 
-/// As std::current_exception, whose result MemorySanitizer takes for uninitialized where the C++ runtime, as usual, is
-/// not instrumented.
-inline std::exception_ptr exception_in_hand() noexcept {
+/// As std::current_exception, which is null for what is no C++ exception, and whose result MemorySanitizer takes for
+/// uninitialized where the C++ runtime, as usual, is not instrumented.
+WEFT_TAGGED inline std::exception_ptr exception_in_hand() noexcept {
     std::exception_ptr e = std::current_exception();
 #if WEFT_MSAN
     __msan_unpoison(&e, sizeof e);
@@ -70,8 +78,38 @@ inline std::exception_ptr exception_in_hand() noexcept {
     return e;
 }
 
+#if WEFT_EXCEPTIONS
+/// `throw;` of what is no C++ exception. Afterwards the thread handles none.
+[[noreturn]] inline void throw_foreign_again() {
+    struct uncounted { // libstdc++ counts what is thrown again, but does not when that is caught
+        unsigned int before = thread_exceptions().uncaught;
+        ~uncounted() { thread_exceptions().uncaught = before; }
+    } const afterwards;
+#    if defined(_LIBCPPABI_VERSION) && defined(__LP64__)
+    // LLVM's runtime would raise the end of a thread like an exception, which nobody catches, instead of going on with it.
+    constexpr std::size_t header = 96; // of __cxa_exception, up to its unwindHeader
+    void* const caught = std::exchange(thread_exceptions().caught, nullptr);
+    _Unwind_Resume_or_Rethrow(reinterpret_cast<_Unwind_Exception*>(static_cast<std::byte*>(caught) + header));
+    std::terminate(); // nobody catches it
+#    else
+    throw;
+#    endif
+}
+
+/// exception_in_hand() in a coroutine's unhandled_exception(). What is no C++ exception cannot be held, neither that of another
+/// language nor the end of the thread (pthread_exit, pthread_cancel): it goes on to whoever has resumed the coroutine.
+inline std::exception_ptr unhandled_in_hand() {
+    if (std::exception_ptr e = exception_in_hand()) return e;
+    throw_foreign_again();
+}
+#else
+inline std::exception_ptr unhandled_in_hand() noexcept {
+    return nullptr;
+}
+#endif
+
 /// What the sanitizers know of one fiber. Not initialized as a whole: the stores would be a tenth of making a fiber.
-struct sanitizer_fiber {
+struct WEFT_TAGGED sanitizer_fiber {
     stack_bounds own;     // its stack; set by create()
     stack_bounds resumer; // the stack it will be suspended to; set by every resume
     void* thread_sanitizer;

@@ -3,8 +3,8 @@
 
 #include <weft/await.hpp>
 #include <weft/detail/awaiter.hpp>
+#include <weft/detail/operation_start.hpp>
 #include <weft/detail/sender_execution.hpp>
-#include <weft/detail/sender_start.hpp>
 #include <weft/detail/sender_stop.hpp>
 #include <weft/detail/throw_or_die.hpp>
 #include <weft/stop_token.hpp>
@@ -94,7 +94,7 @@ public:
             outcome_.template emplace<1>(std::forward<Values>(values)...);
         }
         WEFT_CATCH(...) {
-            outcome_.template emplace<2>(std::current_exception());
+            outcome_.template emplace<2>(held_exception());
         }
         completed();
     }
@@ -115,22 +115,23 @@ public:
     template <class Operation>
     bool start(Operation& operation, std::coroutine_handle<> driver) noexcept {
         driver_ = driver;
-        operation_start starting(end_);
+        operation_start here;
+        ticket_ = here.ticket();
         execution::start(operation);
-        return starting.returned();
+        return here.ended() == operation_start::outcome::completed;
     }
 
 private:
     void completed() noexcept {
         const std::coroutine_handle<> driver = driver_;
-        if (end_.reached()) driver.resume();
+        if (!ticket_.completed()) driver.resume();
     }
 
     struct nothing {};
 
     std::variant<std::monostate, std::conditional_t<std::is_void_v<T>, nothing, T>, std::exception_ptr> outcome_;
     std::coroutine_handle<> driver_;
-    operation_end end_;
+    start_ticket ticket_;
 };
 
 template <class T>

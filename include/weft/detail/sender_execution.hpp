@@ -24,7 +24,9 @@
 WEFT_EXECUTION_NAMESPACE defined as the namespace of another implementation of P2300 that was included before"
 #endif
 
+#if defined(WEFT_EXECUTION)
 namespace weft::detail {
 namespace execution = WEFT_EXECUTION;
 namespace stop_tokens = WEFT_STOP_TOKENS;
 } // namespace weft::detail
+#endif

@@ -14,6 +14,8 @@
 #endif
 
 namespace weft::detail {
-/// Only where switch_asks_mark: the others ask before they switch, and have no such function.
+/// Only where switch_asks_mark: the others ask before they switch, and have no such functions.
 bool try_switch_to_resumer(control_block& block) noexcept;
+suspended_flow waiting_in(const control_block& block) noexcept;
+void* switch_to_fiber(control_block& block, suspended_flow fiber) noexcept;
 } // namespace weft::detail

@@ -16,9 +16,13 @@
 // Call frame information: until the row below, an unwinder sees the function that leaves; from there on it sees a frame
 // whose caller is the arriving context. `ud2` never runs; it keeps the byte before label 1, which unwinders look up for
 // a suspended frame, out of that row.
+//
+// The text is in AT&T's syntax. Where the compiler writes Intel's (-masm=intel), `{AT&T|Intel}` makes the assembler
+// read AT&T's for as long as the statement lasts. It prints no operand, which a compiler would write in its own syntax:
+// the offsets are numbers, checked below. An immediate needs both syntaxes, since Clang drops the `$` in Intel's.
 
 #if defined(__CET__) && (__CET__ & 1)
-#    define WEFT_LANDING_PAD "endbr64\n\t"
+#    define WEFT_LANDING_PAD "\n\tendbr64"
 #else
 #    define WEFT_LANDING_PAD ""
 #endif
@@ -36,55 +40,116 @@
 #    define WEFT_CFI_LEAVING ""
 #endif
 
-#if defined(__AVX512F__)
+// Which registers the statement loses follows the function it is inlined into, not the macros of the file: a function
+// can have an instruction set of its own (`target`, `target_clones`, a pragma, link-time optimization).
+//
+// AVX-512 adds zmm16 to zmm31 and k0 to k7. Clang takes their names as clobbers in every function. GCC refuses them in
+// a function without AVX-512. Where the file has AVX-512 they are named all the same, and GCC refuses a switch in a
+// function with target("no-avx512f"). In other files the statement has 24 outputs, with two alternatives for all:
+//   - The first puts 8 of them into mask registers and 16 into vector registers that are not clobbered by name. In a
+//     function with AVX-512 these are exactly k0 to k7 and zmm16 to zmm31. In any other function it is impossible, as
+//     `k` is an empty class there.
+//   - The second is memory, which the text does not write to: no instruction, no place in the frame.
+// GCC chooses an alternative with `!` only if it needs no reload or no other alternative can be made to work. It must
+// not be the one without a reload: so rax and rcx are outputs, each in the other's variable, in both alternatives.
+// Nobody reads them, so the reloads cost nothing. In a function with AVX-512 GCC stores the registers into these
+// variables behind the switch, each of them without optimization, else the last ones.
+//
+// The `!` before D, in both alternatives, chooses nothing. Without it GCC (12 to 16) takes the D of an operand whose
+// number is 20 or more for a digit, "the same as operand 20", in what its allocator reckons with (record_reg_classes of
+// ira-costs.cc), and keeps the block's address in worse registers.
+#if defined(__clang__) || defined(__AVX512F__)
+#    define WEFT_SWITCH_VARIABLES
+#    define WEFT_SWITCH_OUTPUTS(...) __VA_ARGS__
+#    define WEFT_IN(REGISTER) REGISTER
 #    define WEFT_CLOBBER_AVX512                                                                                        \
-        , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25", "xmm26", "xmm27",  \
-            "xmm28", "xmm29", "xmm30", "xmm31", "k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7"
+        , "rax", "rcx", "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",      \
+            "xmm26", "xmm27", "xmm28", "xmm29", "xmm30", "xmm31", "k0", "k1", "k2", "k3", "k4", "k5", "k6", "k7"
 #else
+#    if defined(__code_model_large__) // the address of a variable needs a register there, of a local one it does not
+#        define WEFT_UNREAD                                                                                            \
+            volatile short unread_mask __attribute__((uninitialized));                                                 \
+            volatile float unread_vector __attribute__((uninitialized));
+#    else
+#        define WEFT_UNREAD
+namespace weft::detail {
+/// What the outputs name; never read.
+WEFT_TAGGED __attribute__((visibility("hidden"))) inline short unread_mask;
+WEFT_TAGGED __attribute__((visibility("hidden"))) inline float unread_vector;
+} // namespace weft::detail
+#    endif
+#    define WEFT_SWITCH_VARIABLES                                                                                      \
+        WEFT_UNREAD                                                                                                    \
+        register long rax asm("rax"), rcx asm("rcx");
+#    define WEFT_MASK "=k,!m"(unread_mask)
+#    define WEFT_VECTOR "=v,!m"(unread_vector)
+#    define WEFT_4_MASKS WEFT_MASK, WEFT_MASK, WEFT_MASK, WEFT_MASK
+#    define WEFT_4_VECTORS WEFT_VECTOR, WEFT_VECTOR, WEFT_VECTOR, WEFT_VECTOR
+#    define WEFT_SWITCH_OUTPUTS(...)                                                                                   \
+        __VA_ARGS__ __VA_OPT__(, ) "=c,c"(rax), "=a,a"(rcx), WEFT_4_MASKS, WEFT_4_MASKS, WEFT_4_VECTORS,               \
+            WEFT_4_VECTORS, WEFT_4_VECTORS, WEFT_4_VECTORS
+#    define WEFT_IN(REGISTER) REGISTER "," REGISTER
 #    define WEFT_CLOBBER_AVX512
+#endif
+
+// APX adds r16 to r31. Clang knows their names since version 19 and takes them in every function. GCC takes them in a
+// function with APX only, and has no operand left for another way: what lives there is lost in a function of a file
+// without -mapxf that GCC compiles with target("apxf"), or with -mapx-features. test/hardening/kept_registers.py finds
+// such a function in a linked program.
+#if defined(__APX_F__) || defined(__EGPR__) ||                                                                         \
+    (defined(__clang__) && !defined(__apple_build_version__) && __clang_major__ >= 19)
+#    define WEFT_CLOBBER_APX                                                                                           \
+        , "r16", "r17", "r18", "r19", "r20", "r21", "r22", "r23", "r24", "r25", "r26", "r27", "r28", "r29", "r30", "r31"
+#else
+#    define WEFT_CLOBBER_APX
 #endif
 
 #if defined(__clang__)
 #    define WEFT_LEAVE_FIBER_BASE WEFT_LEAVE_BASE
 #    define WEFT_CLOBBER_FIBER_BASE
 #else
-#    define WEFT_LEAVE_FIBER_BASE ""
+#    define WEFT_LEAVE_FIBER_BASE(LEAVING) ""
 #    define WEFT_CLOBBER_FIBER_BASE , "rbx"
 #endif
-#define WEFT_LEAVE_BASE "movq  %%rbx, %c[leaving](%%rdi)\n\t"
+#define WEFT_LEAVE_BASE(LEAVING) "movq  %%rbx, " LEAVING "(%%rdi)\n\t"
 
-// Exchanges the running flow of control, whose rbx and rbp belong at `leaving` in the block at rdi, with the one in the
-// block, whose own lie at `arriving`. LEAVING_PC and ARRIVING_PC invert that of a fiber, see control_block_mark.
-#define WEFT_SWITCH(LEAVING_PC, ARRIVING_PC, LEAVE_BASE)                                                               \
+// Where things lie in the block, see the assertion below.
+#define WEFT_AT_resumer_base_register "0"
+#define WEFT_AT_fiber_base_register "32"
+#define WEFT_PC "16"
+#define WEFT_SP "24"
+
+// Exchanges the running flow of control, whose rbx and rbp belong at LEAVING in the block at rdi, with the one in the
+// block, whose own lie at ARRIVING. LEAVING_PC and ARRIVING_PC invert that of a fiber, see control_block_mark.
+#define WEFT_SWITCH(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, LEAVING, ARRIVING)                                            \
+    WEFT_SWITCH_TEXT(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, WEFT_AT_##LEAVING, WEFT_AT_##ARRIVING)
+#define WEFT_SWITCH_TEXT(LEAVING_PC, ARRIVING_PC, LEAVE_BASE, LEAVING, ARRIVING)                                       \
+    "{|.att_syntax prefix\n\t}"                                                                                        \
     "leaq  1f(%%rip), %%rax\n\t"            /* where we shall continue */                                              \
     LEAVING_PC                                                                                                         \
-    "movq  %c[sp](%%rdi), %%rcx\n\t"        /* the arriving rsp, */                                                    \
-    "movq  %c[pc](%%rdi), %%rdx\n\t"        /* rip */                                                                  \
+    "movq  " WEFT_SP "(%%rdi), %%rcx\n\t"   /* the arriving rsp, */                                                    \
+    "movq  " WEFT_PC "(%%rdi), %%rdx\n\t"   /* rip */                                                                  \
     ARRIVING_PC                                                                                                        \
-    "movq  %c[arriving](%%rdi), %%r9\n\t"   /* and rbx, see above */                                                   \
-    "movq  %%rsp, %c[sp](%%rdi)\n\t"        /* ours go where they were */                                              \
-    "movq  %%rax, %c[pc](%%rdi)\n\t"                                                                                   \
-    "movq  %%rbp, %c[leaving]+8(%%rdi)\n\t"                                                                            \
-    LEAVE_BASE                                                                                                         \
-    "movq  %c[arriving]+8(%%rdi), %%rbp\n\t" /* the arriving context's registers */                                    \
+    "movq  " ARRIVING "(%%rdi), %%r9\n\t"   /* and rbx, see above */                                                   \
+    "movq  %%rsp, " WEFT_SP "(%%rdi)\n\t"   /* ours go where they were */                                              \
+    "movq  %%rax, " WEFT_PC "(%%rdi)\n\t"                                                                              \
+    "movq  %%rbp, " LEAVING "+8(%%rdi)\n\t"                                                                            \
+    LEAVE_BASE(LEAVING)                                                                                                \
+    "movq  " ARRIVING "+8(%%rdi), %%rbp\n\t" /* the arriving context's registers */                                    \
     WEFT_CFI_ARRIVING                                                                                                  \
     "movq  %%r9, %%rbx\n\t"                                                                                            \
     "movq  %%rcx, %%rsp\n\t"                /* now on its stack */                                                     \
     "jmp   *%%rdx\n\t"                      /* goes on there, at its label 1 or at its entry */                        \
     WEFT_CFI_LEAVING                                                                                                   \
     "ud2\n"                                 /* never runs, see above */                                                \
-    "1:\n\t"                                /* somebody came back: rsp, rbp and rbx are ours again */                  \
+    "1:\t{|.intel_syntax noprefix}"         /* somebody came back: rsp, rbp and rbx are ours again */                  \
     WEFT_LANDING_PAD
 
-#define WEFT_SWITCH_OPERANDS(BLOCK, LEAVING, ARRIVING)                                                                 \
-    "D"(BLOCK), [leaving] "i"(offsetof(control_block, LEAVING)), [arriving] "i"(offsetof(control_block, ARRIVING)),    \
-        [sp] "i"(offsetof(control_block, stack_pointer)), [pc] "i"(offsetof(control_block, program_counter))
-
 #define WEFT_SWITCH_CLOBBERS                                                                                           \
-    "rax", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3",         \
-        "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",                   \
-        "xmm15" WEFT_CLOBBER_AVX512, "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)", "st(7)", "mm0",       \
-        "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "cc", "memory"
+    "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5",       \
+        "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",                                   \
+        "xmm15" WEFT_CLOBBER_AVX512 WEFT_CLOBBER_APX, "st", "st(1)", "st(2)", "st(3)", "st(4)", "st(5)", "st(6)",      \
+        "st(7)", "mm0", "mm1", "mm2", "mm3", "mm4", "mm5", "mm6", "mm7", "cc", "memory"
 
 namespace weft::detail {
 
@@ -95,51 +160,72 @@ namespace weft::detail {
 /// word stay the thread's. Returns what the other side handed over, in rsi; anything if it handed over nothing.
 WEFT_ALWAYS_INLINE void* switch_to_fiber(control_block& block) noexcept {
     void* handed_over;
-    asm volatile(WEFT_SWITCH("", "notq  %%rdx\n\t", WEFT_LEAVE_BASE)
-                 : "=S"(handed_over)
-                 : WEFT_SWITCH_OPERANDS(&block, resumer_base_register, fiber_base_register)
+    WEFT_SWITCH_VARIABLES
+    asm volatile(WEFT_SWITCH("", "notq  %%rdx\n\t", WEFT_LEAVE_BASE, resumer_base_register, fiber_base_register)
+                 : WEFT_SWITCH_OUTPUTS("=" WEFT_IN("S")(handed_over))
+                 : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS);
     return handed_over;
 }
 
 /// The other way: leaves the fiber in `block` and continues the resumer that was in it. GCC: 3 stores.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block) noexcept {
-    asm volatile(WEFT_SWITCH("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE)
-                 :
-                 : WEFT_SWITCH_OPERANDS(&block, fiber_base_register, resumer_base_register)
+    WEFT_SWITCH_VARIABLES
+    asm volatile(WEFT_SWITCH("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
+                 : WEFT_SWITCH_OUTPUTS()
+                 : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS, "rsi" WEFT_CLOBBER_FIBER_BASE);
 }
 
 /// The same, and hands something over to the resumer.
 WEFT_ALWAYS_INLINE void switch_to_resumer(control_block& block, void* hand_over) noexcept {
-    asm volatile(WEFT_SWITCH("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE)
-                 : "+S"(hand_over)
-                 : WEFT_SWITCH_OPERANDS(&block, fiber_base_register, resumer_base_register)
+    WEFT_SWITCH_VARIABLES
+    asm volatile(WEFT_SWITCH("notq  %%rax\n\t", "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
+                 : WEFT_SWITCH_OUTPUTS("+" WEFT_IN("S")(hand_over))
+                 : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS WEFT_CLOBBER_FIBER_BASE);
 }
 
 /// The first of these of a fiber that is to be continued only after somebody has taken the mark away: it is not
 /// resumable.
 WEFT_ALWAYS_INLINE void switch_to_resumer_for_good(control_block& block) noexcept {
+    WEFT_SWITCH_VARIABLES
     asm volatile(WEFT_SWITCH("notq  %%rax\n\t"
-                             "btrq  %[not_resumable_bit], %%rax\n\t", /* the mark, inverted as the pc is */
-                             "", WEFT_LEAVE_FIBER_BASE)
-                 :
-                 : WEFT_SWITCH_OPERANDS(&block, fiber_base_register, resumer_base_register),
-                   [not_resumable_bit] "i"(__builtin_ctzll(not_resumable))
+                             "{"
+                             "btrq  $63, %%rax\n\t" /* the mark, inverted as the pc is */
+                             "|.intel_syntax noprefix\n\tbtr rax, 63\n\t.att_syntax prefix\n\t}",
+                             "", WEFT_LEAVE_FIBER_BASE, fiber_base_register, resumer_base_register)
+                 : WEFT_SWITCH_OUTPUTS()
+                 : WEFT_IN("!D")(&block)
                  : WEFT_SWITCH_CLOBBERS, "rsi" WEFT_CLOBBER_FIBER_BASE);
 }
 
 inline constexpr bool switch_asks_mark = false;
 
-static_assert(offsetof(control_block, fiber_frame_pointer) == offsetof(control_block, fiber_base_register) + 8 &&
-              offsetof(control_block, resumer_frame_pointer) == offsetof(control_block, resumer_base_register) + 8);
+static_assert(offsetof(control_block, resumer_base_register) == 0);
+static_assert(offsetof(control_block, resumer_frame_pointer) == 8);
+static_assert(offsetof(control_block, program_counter) == 16 && offsetof(control_block, stack_pointer) == 24);
+static_assert(offsetof(control_block, fiber_base_register) == 32);
+static_assert(offsetof(control_block, fiber_frame_pointer) == 40);
+static_assert(not_resumable == std::uintptr_t{1} << 63);
 
 } // namespace weft::detail
 
 #undef WEFT_SWITCH
-#undef WEFT_SWITCH_OPERANDS
+#undef WEFT_SWITCH_TEXT
+#undef WEFT_SWITCH_VARIABLES
+#undef WEFT_SWITCH_OUTPUTS
 #undef WEFT_SWITCH_CLOBBERS
+#undef WEFT_IN
+#undef WEFT_UNREAD
+#undef WEFT_MASK
+#undef WEFT_VECTOR
+#undef WEFT_4_MASKS
+#undef WEFT_4_VECTORS
+#undef WEFT_AT_resumer_base_register
+#undef WEFT_AT_fiber_base_register
+#undef WEFT_PC
+#undef WEFT_SP
 #undef WEFT_LEAVE_BASE
 #undef WEFT_LEAVE_FIBER_BASE
 #undef WEFT_CLOBBER_FIBER_BASE
@@ -147,3 +233,4 @@ static_assert(offsetof(control_block, fiber_frame_pointer) == offsetof(control_b
 #undef WEFT_CFI_ARRIVING
 #undef WEFT_CFI_LEAVING
 #undef WEFT_CLOBBER_AVX512
+#undef WEFT_CLOBBER_APX

@@ -23,10 +23,14 @@ struct thread_state {
     const stack_bounds* context; // the stack of the running fiber_context, if one runs; lies on that stack
     std::uint64_t number;        // no other thread's, ever; 0 until it is asked for
     std::uintptr_t idle;         // the record of the fiber that is at hand, see take_idle_fiber(), or of idle_place
+    std::uintptr_t idle_limit;   // inline code takes one that is above; others write it, see idle_limits
 };
 
 /// No fiber is at hand: there is room for one, or not even that. Numbers, as their comparison needs no register.
 enum idle_place : std::uintptr_t { room_for_one = 0, not_in_use = 1 };
+/// The limits of a thread: above not_in_use are records alone. Above the other there is nothing: the library is asked,
+/// as the stacks that the thread keeps may no longer be of the default size.
+enum idle_limits : std::uintptr_t { any_record = not_in_use, ask_library = ~std::uintptr_t{0} };
 
 /// Where fiber_record has a pointer that is never null.
 inline constexpr std::size_t never_zero_in_record = sizeof(control_block);
@@ -54,27 +58,47 @@ inline void set_running_fiber(thread_state& thread, fiber_record* fiber) noexcep
 
 } // namespace weft::detail
 
-#if defined(__linux__) && defined(__ELF__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__))
-#    define WEFT_THREAD_STATE_INLINE 1
-#else
-#    define WEFT_THREAD_STATE_INLINE 0
-extern "C" WEFT_API weft::detail::thread_state* weft_this_thread() noexcept;
+extern "C" WEFT_EXPORT weft::detail::thread_state* WEFT_THIS_THREAD() noexcept;
+
+// How this code reaches the state of the running thread:
+//
+//   local-exec     code of a program that has the state in itself (the build defines WEFT_STATIC): the linker knows the
+//                  distance to the thread pointer.
+//   initial-exec   code of a program that has it in libweft.so: the loader puts the distance into a word.
+//   function       code that may become part of a shared object (-fPIC), which may be loaded when the storage that the
+//                  first two need is used up: WEFT_THIS_THREAD() asks a TLS descriptor. Also wherever the linker or the
+//                  system knows no such storage, and where a program says WEFT_THREAD_STATE_FUNCTION=1: on AArch64 local-exec
+//                  ends at 16 MiB of thread-local variables, as it does in compilers without -mtls-size=32, which such a
+//                  program needs for its own and for the library's variables, too.
+#if !defined(WEFT_THREAD_STATE_FUNCTION)
+#    if WEFT_THREAD_STATE_ELF && (defined(__PIE__) || !defined(__PIC__))
+#        define WEFT_THREAD_STATE_FUNCTION 0
+#    else
+#        define WEFT_THREAD_STATE_FUNCTION 1
+#    endif
 #endif
+#if !WEFT_THREAD_STATE_FUNCTION && defined(WEFT_STATIC)
+#    define WEFT_THREAD_STATE_LOCAL 1
+#else
+#    define WEFT_THREAD_STATE_LOCAL 0
+#endif
+
+#define WEFT_QUOTE_TOKEN(token) #token
+#define WEFT_QUOTE(macro) WEFT_QUOTE_TOKEN(macro)
 
 namespace weft::detail {
 
 /// The state of the thread that runs this very statement. Compilers take the address of a thread_local for constant
-/// within a function; but after a switch the thread may be another one, so here it is asked for each time.
-///
-/// Inline it is what a compiler emits for the initial-exec model of ELF (thread-local storage that exists before the
-/// program starts): the thread pointer and, from the linker, the variable's distance to it.
+/// within a function; but after a switch the thread may be another one, so here it is asked for each time. Inline it is
+/// what a compiler emits for the initial-exec model of ELF, which linkers replace by local-exec where they can.
 WEFT_ALWAYS_INLINE thread_state& this_thread() noexcept {
-#if !WEFT_THREAD_STATE_INLINE
-    return *weft_this_thread();
+#if WEFT_THREAD_STATE_FUNCTION
+    return *WEFT_THIS_THREAD();
 #elif defined(__x86_64__)
     thread_state* state;
-    asm volatile("movq  %%fs:0, %0\n\t"
-                 "addq  weft_thread_state@gottpoff(%%rip), %0"
+    asm volatile("mov{q  %%fs:0, %0|  %0, QWORD PTR fs:0}\n\t"
+                 "add{q  " WEFT_QUOTE(WEFT_THREAD_STATE) "@gottpoff(%%rip), %0"
+                 "|  %0, QWORD PTR " WEFT_QUOTE(WEFT_THREAD_STATE) "@gottpoff[rip]}"
                  : "=r"(state)
                  :
                  : "cc");
@@ -83,60 +107,26 @@ WEFT_ALWAYS_INLINE thread_state& this_thread() noexcept {
     thread_state* state;
     std::ptrdiff_t distance;
     asm volatile("mrs   %0, tpidr_el0\n\t"
-                 "adrp  %1, :gottprel:weft_thread_state\n\t"
-                 "ldr   %1, [%1, :gottprel_lo12:weft_thread_state]\n\t"
+                 "adrp  %1, :gottprel:" WEFT_QUOTE(WEFT_THREAD_STATE) "\n\t"
+                 "ldr   %1, [%1, :gottprel_lo12:" WEFT_QUOTE(WEFT_THREAD_STATE) "]\n\t"
                  "add   %0, %0, %1"
                  : "=&r"(state), "=&r"(distance));
     return *state;
 #endif
 }
 
-// Does this code certainly become part of a program (not of a shared library) which has the state in itself (not in
-// libweft.so, the build defines WEFT_STATIC)? Then its distance to the thread pointer is known when the program is
-// linked.
-#if WEFT_THREAD_STATE_INLINE && defined(WEFT_STATIC) && (defined(__PIE__) || !defined(__PIC__))
-#    define WEFT_THREAD_STATE_LOCAL 1
-#else
-#    define WEFT_THREAD_STATE_LOCAL 0
-#endif
-
 /// The two of the running thread's pointers that a plain resume uses, by as few instructions as can be.
 class thread_pointers {
 public:
-#if !WEFT_THREAD_STATE_LOCAL
-    WEFT_ALWAYS_INLINE thread_pointers() noexcept : state_{&this_thread()} {}
-    WEFT_ALWAYS_INLINE const std::byte* asked() const noexcept { return state_->asked; }
-    WEFT_ALWAYS_INLINE const std::byte* at_rest() const noexcept { return state_->at_rest; }
-    WEFT_ALWAYS_INLINE void set_asked(const void* to) const noexcept { state_->asked = static_cast<const std::byte*>(to); }
-
-private:
-    thread_state* state_;
-#else
-    // The local-exec model of ELF. The clobbered memory is the state: other code accesses it by its address.
+#if WEFT_THREAD_STATE_LOCAL && defined(__x86_64__)
+    // The clobbered memory is the state: other code accesses it by its address.
     WEFT_ALWAYS_INLINE const std::byte* asked() const noexcept { return load<offsetof(thread_state, asked)>(); }
     WEFT_ALWAYS_INLINE const std::byte* at_rest() const noexcept { return load<offsetof(thread_state, at_rest)>(); }
-#    if defined(__x86_64__)
     WEFT_ALWAYS_INLINE void set_asked(const void* to) const noexcept {
-        asm volatile("movq %0, %%fs:weft_thread_state@tpoff+%c1" : : "r"(to), "i"(offsetof(thread_state, asked)) : "memory");
-    }
-
-private:
-    template <std::size_t Offset>
-    WEFT_ALWAYS_INLINE const std::byte* load() const noexcept {
-        const std::byte* p;
-        asm volatile("movq %%fs:weft_thread_state@tpoff+%c1, %0" : "=r"(p) : "i"(Offset) : "memory");
-        return p;
-    }
-#    else
-    WEFT_ALWAYS_INLINE thread_pointers() noexcept {
-        asm volatile("mrs   %0, tpidr_el0\n\t"
-                     "add   %0, %0, #:tprel_hi12:weft_thread_state, lsl #12"
-                     : "=r"(near_));
-    }
-    WEFT_ALWAYS_INLINE void set_asked(const void* to) const noexcept {
-        asm volatile("str   %0, [%1, #:tprel_lo12_nc:weft_thread_state+%c2]"
+        asm volatile("mov{q  %0, %%fs:" WEFT_QUOTE(WEFT_THREAD_STATE) "@tpoff+%c1"
+                     "|  QWORD PTR fs:" WEFT_QUOTE(WEFT_THREAD_STATE) "@tpoff+%c1, %0}"
                      :
-                     : "r"(to), "r"(near_), "i"(offsetof(thread_state, asked))
+                     : "r"(to), "i"(offsetof(thread_state, asked))
                      : "memory");
     }
 
@@ -144,12 +134,51 @@ private:
     template <std::size_t Offset>
     WEFT_ALWAYS_INLINE const std::byte* load() const noexcept {
         const std::byte* p;
-        asm volatile("ldr   %0, [%1, #:tprel_lo12_nc:weft_thread_state+%c2]" : "=r"(p) : "r"(near_), "i"(Offset) : "memory");
+        asm volatile("mov{q  %%fs:" WEFT_QUOTE(WEFT_THREAD_STATE) "@tpoff+%c1, %0"
+                     "|  %0, QWORD PTR fs:" WEFT_QUOTE(WEFT_THREAD_STATE) "@tpoff+%c1}"
+                     : "=r"(p)
+                     : "i"(Offset)
+                     : "memory");
+        return p;
+    }
+#else
+#    if !WEFT_THREAD_STATE_LOCAL
+    WEFT_ALWAYS_INLINE thread_pointers() noexcept : state_{&this_thread()} {}
+#    else
+    // The lowest 12 bits of the distance are added here, not where a member is accessed: there, at an offset of its own,
+    // a member's lowest 12 bits may carry where the state's do not; and not every linker knows them in a load or store.
+    WEFT_ALWAYS_INLINE thread_pointers() noexcept {
+        asm volatile("mrs   %0, tpidr_el0\n\t"
+                     "add   %0, %0, #:tprel_hi12:" WEFT_QUOTE(WEFT_THREAD_STATE) ", lsl #12\n\t"
+                     "add   %0, %0, #:tprel_lo12_nc:" WEFT_QUOTE(WEFT_THREAD_STATE)
+                     : "=r"(state_));
+    }
+#    endif
+#    if !defined(__aarch64__)
+    WEFT_ALWAYS_INLINE const std::byte* asked() const noexcept { return state_->asked; }
+    WEFT_ALWAYS_INLINE const std::byte* at_rest() const noexcept { return state_->at_rest; }
+    WEFT_ALWAYS_INLINE void set_asked(const void* to) const noexcept { state_->asked = static_cast<const std::byte*>(to); }
+
+private:
+#    else
+    // What these are in C++, too: but there GCC 12 takes x19, the one register that a switch leaves to its resumer, for the
+    // record, which x0 has anyway, and the state goes to the stack.
+    WEFT_ALWAYS_INLINE const std::byte* asked() const noexcept { return load<offsetof(thread_state, asked)>(); }
+    WEFT_ALWAYS_INLINE const std::byte* at_rest() const noexcept { return load<offsetof(thread_state, at_rest)>(); }
+    WEFT_ALWAYS_INLINE void set_asked(const void* to) const noexcept {
+        asm volatile("str   %0, [%1, %c2]" : : "r"(to), "r"(state_), "i"(offsetof(thread_state, asked)) : "memory");
+    }
+
+private:
+    template <std::size_t Offset>
+    WEFT_ALWAYS_INLINE const std::byte* load() const noexcept {
+        const std::byte* p;
+        asm volatile("ldr   %0, [%1, %c2]" : "=r"(p) : "r"(state_), "i"(Offset) : "memory");
         return p;
     }
 
-    std::uintptr_t near_; // the thread pointer and what the distance has above its lowest 12 bits
 #    endif
+    thread_state* state_;
 #endif
 };
 
@@ -168,7 +197,7 @@ WEFT_ALWAYS_INLINE bool busy(const std::byte* asked, [[maybe_unused]] const thre
 /// The pointers of the running thread, which were `before` when no fiber ran it, and are so again. Which is cheaper, to
 /// ask anew or to fetch the address from the stack (whose own address has just come out of memory)?
 WEFT_ALWAYS_INLINE thread_pointers still_this_thread([[maybe_unused]] const thread_pointers& before) noexcept {
-#if defined(__x86_64__)
+#if defined(__x86_64__) && !WEFT_THREAD_STATE_FUNCTION
     return {};
 #else
     return before;
@@ -176,3 +205,6 @@ WEFT_ALWAYS_INLINE thread_pointers still_this_thread([[maybe_unused]] const thre
 }
 
 } // namespace weft::detail
+
+#undef WEFT_QUOTE
+#undef WEFT_QUOTE_TOKEN

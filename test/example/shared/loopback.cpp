@@ -53,6 +53,13 @@ tcp::socket arriving(asio::io_context& context, std::string text) {
     return std::move(here);
 }
 
+asio::awaitable<void> answer(tcp::socket client, std::function<std::string(const std::string&)> answer) {
+    return weft::stackful([client = std::move(client), answer = std::move(answer)](auto&) mutable {
+        socket_stream stream{std::move(client)};
+        for (std::string line; std::getline(stream, line);) stream << answer(line) << std::endl;
+    });
+}
+
 asio::awaitable<void> answer_pairs(tcp::socket a, tcp::socket b,
                                    std::function<std::string(const std::string&)> answer) {
     return weft::stackful([a = std::move(a), b = std::move(b), answer = std::move(answer)](auto&) mutable {

@@ -24,6 +24,9 @@ void start(asio::io_context& context, asio::awaitable<void> coroutine);
 /// A socket on which a text arrives in pieces of a few bytes; others run between them.
 tcp::socket arriving(asio::io_context& context, std::string text);
 
+/// Answers the lines that a client sends, until it hangs up.
+asio::awaitable<void> answer(tcp::socket client, std::function<std::string(const std::string&)> answer);
+
 /// Answers the lines that two clients send, but only when there is one from each: neither client gets any further
 /// while the other one keeps the thread. Ends with the first of them.
 asio::awaitable<void> answer_pairs(tcp::socket a, tcp::socket b, std::function<std::string(const std::string&)> answer);

@@ -3,13 +3,14 @@
 
 #include "entry.hpp"
 
+#include <weft/exception_detour.hpp>
+
 #include <archive.h>
 #include <archive_entry.h>
 
 #include <array>
 #include <cerrno>
 #include <cstddef>
-#include <exception>
 #include <functional>
 #include <memory>
 #include <new>
@@ -31,8 +32,8 @@ struct archive_error : std::runtime_error {
 ///
 /// The function is called by libarchive, from inside its C code, whenever that needs bytes: it fills the span and
 /// returns how many there are, 0 at the end. It may suspend. It may also throw, but no exception may cross libarchive's
-/// frames: C code does not clean up after itself then. So the callback keeps whatever was thrown, tells libarchive that
-/// the read failed, and the exception goes on its way once libarchive has returned. The same is true of
+/// frames: C code does not clean up after itself then. So weft::exception_detour keeps whatever was thrown, libarchive is
+/// told that the read failed, and the exception goes on its way once it has returned. The same is true of
 /// `weft::forced_unwind`, which a suspended read throws when its fiber is destroyed.
 class archive_reader {
 public:
@@ -92,17 +93,13 @@ public:
     }
 
 private:
-    static la_ssize_t on_read(archive* handle, void* reader, const void** bytes) noexcept {
+    static la_ssize_t on_read(archive* handle, void* reader, const void** bytes) {
         auto& self = *static_cast<archive_reader*>(reader);
-        if (self.failure_) return ARCHIVE_FATAL;
-        try {
-            *bytes = self.received_.data();
-            return static_cast<la_ssize_t>(self.receive());
-        } catch (...) {
-            self.failure_ = std::current_exception();
-            archive_set_error(handle, EIO, "the source of the archive failed");
-            return ARCHIVE_FATAL;
-        }
+        *bytes = self.received_.data();
+        const la_ssize_t size =
+            self.detour_.run([&] { return static_cast<la_ssize_t>(self.receive()); }, ARCHIVE_FATAL);
+        if (size < 0) archive_set_error(handle, EIO, "the source of the archive failed");
+        return size;
     }
 
     /// Fills `received_`. A source that has ended is not asked again: a socket would not answer.
@@ -113,12 +110,12 @@ private:
     }
 
     int check(int result) {
-        if (failure_ || (result != ARCHIVE_OK && result != ARCHIVE_WARN && result != ARCHIVE_EOF)) fail();
+        if (detour_.failed() || (result != ARCHIVE_OK && result != ARCHIVE_WARN && result != ARCHIVE_EOF)) fail();
         return result;
     }
 
     [[noreturn]] void fail() {
-        if (failure_) std::rethrow_exception(failure_);
+        detour_.rethrow();
         const char* const reason = archive_error_string(archive_.get());
         const std::string kind = at_end_ ? "the archive ends too early" : "the archive is damaged";
         throw archive_error{kind + " (" + (reason ? reason : "no details") + ")"};
@@ -133,7 +130,7 @@ private:
     };
 
     source read_;
-    std::exception_ptr failure_; // what the source threw
+    weft::exception_detour detour_; // for what the source throws
     bool at_end_ = false;         // of the source
     std::vector<std::byte> received_;
     std::array<std::byte, 16 * 1024> content_;

@@ -1,5 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 // error: weft::await: this operand can be awaited only by coroutines of its own library: use co.await
+// before: GNU 4, Clang 1
 
 #include <weft/await.hpp>
 

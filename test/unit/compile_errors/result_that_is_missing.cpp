@@ -1,5 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 // error: weft::stackful: the body returns nothing, but this coroutine type returns a value
+// before: GNU 5, Clang 1
 
 #include <weft/stackful.hpp>
 #include <weft/task.hpp>

@@ -1,5 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 // error: weft: a body cannot await this sender: it asks its receiver for something other than a stop token
+// before: GNU 6, Clang 2
 
 #include "../small_senders.hpp"
 #define WEFT_EXECUTION_NAMESPACE small_senders

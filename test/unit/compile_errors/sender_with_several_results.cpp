@@ -1,5 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 // error: weft: this sender completes with values of several kinds: make one of them
+// before: GNU 6, Clang 2
 
 #include "../small_senders.hpp"
 #define WEFT_EXECUTION_NAMESPACE small_senders

@@ -1,6 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-#include <weft/detail/fiber_record.hpp>
+#include "checksum.h"
 
 #include <cstdio>
 #include <cstdlib>
@@ -14,32 +14,33 @@ std::uint64_t mix(std::uint64_t before, const void* word) noexcept {
 }
 
 // Also of the record's address: a block that was copied over another is none of its own. No secret: it finds accidents.
-std::uint64_t seal_of(const fiber_record& fiber) noexcept {
+std::uint64_t checksum_of(const fiber_record& fiber) noexcept {
     const control_block& block = fiber.context;
     written_by_assembly(&block, sizeof block);
-    std::uint64_t seal = mix(0, &fiber);
+    std::uint64_t sum = mix(0, &fiber);
 #if WEFT_SWITCH_NATIVE
     const bool resumer_waits = !waits(fiber);
-    seal = mix(seal, block.program_counter);
-    seal = mix(seal, block.stack_pointer);
-    seal = mix(seal, resumer_waits ? block.resumer_base_register : block.fiber_base_register);
-    return mix(seal, resumer_waits ? block.resumer_frame_pointer : block.fiber_frame_pointer);
+    sum = mix(sum, block.program_counter);
+    sum = mix(sum, block.stack_pointer);
+    sum = mix(sum, resumer_waits ? block.resumer_base_register : block.fiber_base_register);
+    return mix(sum, resumer_waits ? block.resumer_frame_pointer : block.fiber_frame_pointer);
 #else
-    return mix(seal, block.context);
+    return mix(sum, block.context);
 #endif
 }
 
 } // namespace
 
-void seal_block(fiber_record& fiber) noexcept {
-    if (resumable(fiber)) wait_with_care(fiber, but_for_seal);
-    fiber.details->seal = seal_of(fiber);
-    fiber.state |= sealed;
+void set_checksum_of_checked(fiber_record& fiber) noexcept {
+    if (resumable(fiber))
+        wait_with_care(fiber, but_for_checksum);
+    else
+        set_marks(fiber.context, all_marks);
+    fiber.details->checksum = checksum_of(fiber);
 }
 
-void open_block(fiber_record& fiber) noexcept {
-    if (!(fiber.state & sealed)) return;
-    if (fiber.details->seal != seal_of(fiber)) {
+void verify_checksum_of_checked(fiber_record& fiber) noexcept {
+    if (fiber.details->checksum != checksum_of(fiber)) {
         const bool resumer_waits = !waits(fiber);
         const auto* lowest = static_cast<const std::byte*>(fiber.details->sanitizer.own.lowest);
         std::fprintf(stderr,
@@ -49,8 +50,7 @@ void open_block(fiber_record& fiber) noexcept {
                      static_cast<const void*>(lowest), static_cast<const void*>(lowest + fiber.details->sanitizer.own.size));
         std::abort();
     }
-    fiber.state &= ~std::uint32_t{sealed};
-    if (fiber.state & but_for_seal) wait_plainly(fiber);
+    if (fiber.state & but_for_checksum) wait_plainly(fiber);
 }
 
 } // namespace weft::detail

@@ -1,6 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
-// error: weft::stackful: this coroutine type has an await_transform, or its promise sees the arguments, so its promise
-// must be
+// error: weft: the coroutines of this type cannot await this operand
+// before: GNU 11, Clang 1
 
 #include "../coroutine_types.hpp"
 
@@ -17,4 +17,4 @@ struct sealed {
     };
 };
 
-auto coroutine = weft::stackful<sealed>([](auto&) {});
+auto coroutine = weft::stackful<sealed>([](auto& co) { co.await(std::suspend_always{}); });
