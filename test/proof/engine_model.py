@@ -153,7 +153,7 @@ class Model:
             yield list(values[:32]), list(values[32:96]), values[97:99], done.stdout[at + CASE.size : at + size]
 
     def cases(self, generator):
-        address, frame = self.image.address, self.variant.implementation().frame
+        address, names = self.image.address, self.variant.implementation()
         architecture = self.architecture
         first, second, third = architecture.arguments
         for _ in range(CASES):
@@ -162,7 +162,7 @@ class Model:
             running = {architecture.sp: sp, first: to}
             if architecture.link:
                 running[architecture.link] = LANDING
-            jump = Case(self.variant.architecture, generator, address("weft_jump_context"), running)
+            jump = Case(self.variant.architecture, generator, address(names.jump), running)
             jump.put(to + RETURN_ADDRESS[self.variant.architecture], LANDING)
             if self.variant.architecture == "x86_64":
                 mxcsr, x87_cw = control_words(generator)
@@ -172,7 +172,7 @@ class Model:
             ontop = Case(
                 self.variant.architecture,
                 generator,
-                address("weft_ontop_context"),
+                address(names.ontop),
                 {**running, third: LANDING},
                 jump.memory,
             )
@@ -181,7 +181,7 @@ class Model:
             make = Case(
                 self.variant.architecture,
                 generator,
-                address("weft_make_context"),
+                address(names.make),
                 {**running, first: ARENA + 0x2800 + generator.randrange(64), second: 0x600, third: LANDING},
             )
             if not architecture.link:
@@ -190,7 +190,7 @@ class Model:
             general, _, _, memory = self.by_engine(make)
             made = general[GENERAL[self.variant.architecture].index(architecture.results[0])]
             yield Case(
-                self.variant.architecture, generator, address("weft_jump_context"), {**running, first: made}, memory
+                self.variant.architecture, generator, address(names.jump), {**running, first: made}, memory
             )
             yield Case(
                 self.variant.architecture,

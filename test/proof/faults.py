@@ -319,7 +319,7 @@ FAULTS = [
         '"leaq 1(%%rdi), %%rdi\\n\\tjmp   *%%rdx',
         "the block's address is lost",
     ),
-    inline("x86_64", "IBT", "no landing pad at label 1", '"endbr64\\n\\t"', '""', "lands on a landing pad"),
+    inline("x86_64", "IBT", "no landing pad at label 1", '"\\n\\tendbr64"', '""', "lands on a landing pad"),
 ]
 
 

@@ -26,8 +26,11 @@ class Variant:
     promises: dict
 
     def implementation(self):
-        frame = ARCHITECTURES[self.architecture].frame + (16 if self.promises.get("shadow_call_stack") else 0)
-        return dataclasses.replace(WEFT, frame=frame, **self.promises)
+        frame, suffix = ARCHITECTURES[self.architecture].frame, ""
+        if self.promises.get("shadow_call_stack"):
+            frame, suffix = frame + 16, "_with_shadow_call_stack"
+        names = {function: getattr(WEFT, function) + suffix for function in ("make", "jump", "ontop")}
+        return dataclasses.replace(WEFT, frame=frame, **names, **self.promises)
 
 
 def variants():

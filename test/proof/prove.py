@@ -1,9 +1,9 @@
 # Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
-"""prove.py FOLDER [--jobs N] [--mutants [--only TEXT]]
+"""prove.py FOLDER [--jobs N] [--sites PROGRAM] [--mutants [--only TEXT]]
 
 Proves the switch for all values: the objects of both processors in each way to assemble them; the inline switch at
 places of GCC's and Clang's; that Boost.Context's objects do the same; that the engine knows the instructions; that
-planted faults are found. With --mutants: which of the mutants of test/mutation the proof finds. The exit code is 1 if
+planted faults are found, also by the program that reads places (sites.cpp). With --mutants: which of the mutants of test/mutation the proof finds. The exit code is 1 if
 something is not proven, with the place."""
 
 import argparse
@@ -16,9 +16,10 @@ import engine_model
 import equivalence
 import faults
 import inline_switch
+import sites_planted
 from engine import EngineError, Facts
 from image import ImageError
-from objects_proven import assemble, variants
+from objects_proven import TOOLS, assemble, variants
 from switch import Switch
 from toolchain import ROOT, BuildError
 
@@ -55,7 +56,7 @@ def find_faults(folder):
     return f"{len(faults.FAULTS) - len(missed)} of {len(faults.FAULTS)} planted faults found", missed
 
 
-def tasks(folder):
+def tasks(folder, sites):
     for variant in variants():
         yield f"{variant.architecture} {variant.name}", prove_object, (variant, folder)
     for variant in inline_switch.VARIANTS:
@@ -74,6 +75,10 @@ def tasks(folder):
                 prove_model,
                 (engine_model.PlacesModel, variant, folder / "model"),
             )
+    if sites:
+        yield "sites", sites_planted.by_hand, (sites, folder)
+        for architecture in TOOLS:
+            yield f"{architecture} sites, compiled", sites_planted.compiled, (sites, architecture, folder)
     yield "faults", find_faults, (folder,)
 
 
@@ -90,6 +95,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=pathlib.Path)
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--sites", type=pathlib.Path, help="the program made of sites.cpp")
     parser.add_argument("--mutants", action="store_true")
     parser.add_argument("--only", default="", help="only mutants whose name contains this")
     arguments = parser.parse_args()
@@ -100,7 +106,7 @@ def main():
         return mutants_found.run(arguments.folder, arguments.only)
     status = 0
     with multiprocessing.Pool(arguments.jobs) as pool:
-        for name, result, failures in pool.imap(work, list(tasks(arguments.folder)), chunksize=1):
+        for name, result, failures in pool.imap(work, list(tasks(arguments.folder, arguments.sites)), chunksize=1):
             print(f"proof {name}: {'FAILED' if failures else result}", flush=True)
             for statement, place in failures:
                 print(f"FAILED {name}: {place}{': ' if place else ''}{statement}", flush=True)

@@ -8,7 +8,7 @@
 //
 // A place is found by its instructions, which are always the same, and again by its call frame information, which is in
 // the program for unwinders. What only one of the two tells of is an error. So is an instruction that the tables do not
-// know, a jump whose targets are not found, and a program without a place (with --optional that is allowed, and said).
+// know, a jump whose targets are not found, and a program without a place (with --optional some may have none).
 //
 // Paths: branches, jump tables, parts that a compiler or a linker has put elsewhere, landing pads. A call gives its result
 // registers a value, and no other; a call that does not return ends the path. At a return, or a jump to another function,
@@ -100,8 +100,7 @@ struct instruction {
 
 class machine {
 public:
-    explicit machine(const llvm::object::ObjectFile& file)
-        : is_aarch64_(file.getArch() == llvm::Triple::aarch64) {
+    explicit machine(const llvm::object::ObjectFile& file) : is_aarch64_(file.getArch() == llvm::Triple::aarch64) {
         const llvm::Triple triple = file.makeTriple();
         std::string problem;
         const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple.str(), problem);
@@ -220,22 +219,31 @@ private:
         if (is_aarch64_) {
             for (int n = 0; n < 29; ++n) { // x0 is the block, x1 what is passed, x19 is moved by hand
                 const std::string name = numbered("X", n), shown = numbered("x", n);
-                if (n < 2) number(name, shown, {&results_, &landing_});
-                else if (n < 19) number(name, shown, {&lost_});
-                else if (n == 19) number(name, shown, {&preserved_});
-                else number(name, shown, {&lost_, &preserved_});
+                if (n < 2)
+                    number(name, shown, {&results_, &landing_});
+                else if (n < 19)
+                    number(name, shown, {&lost_});
+                else if (n == 19)
+                    number(name, shown, {&preserved_});
+                else
+                    number(name, shown, {&lost_, &preserved_});
             }
             number("FP", "x29", {&preserved_});
             number("LR", "x30", {&lost_});
             for (int n = 0; n < 32; ++n) {
                 const std::string name = numbered("Z", n), shown = numbered("v", n);
-                if (n < 8) number(name, shown, {&lost_, &results_});
-                else if (n < 16) number(name, shown, {&lost_, &preserved_});
-                else number(name, shown, {&lost_});
+                if (n < 8)
+                    number(name, shown, {&lost_, &results_});
+                else if (n < 16)
+                    number(name, shown, {&lost_, &preserved_});
+                else
+                    number(name, shown, {&lost_});
             }
             for (int n = 0; n < 16; ++n) {
-                if (n < 4) number(numbered("P", n), numbered("p", n), {&lost_, &results_});
-                else number(numbered("P", n), numbered("p", n), {&lost_});
+                if (n < 4)
+                    number(numbered("P", n), numbered("p", n), {&lost_, &results_});
+                else
+                    number(numbered("P", n), numbered("p", n), {&lost_});
             }
             number("FFR", "ffr", {&lost_});
             number("NZCV", "the flags", {&lost_});
@@ -249,12 +257,16 @@ private:
         for (int n = 8; n < 32; ++n) { // r16 and the following are APX's: not all tables have them
             const std::string name = numbered("R", n), shown = numbered("r", n);
             if (!by_name(name)) break;
-            if (n >= 12 && n < 16) number(name, shown, {&lost_, &preserved_});
-            else number(name, shown, {&lost_});
+            if (n >= 12 && n < 16)
+                number(name, shown, {&lost_, &preserved_});
+            else
+                number(name, shown, {&lost_});
         }
         for (int n = 0; n < 32; ++n) {
-            if (n < 2) number(numbered("ZMM", n), numbered("zmm", n), {&lost_, &results_});
-            else number(numbered("ZMM", n), numbered("zmm", n), {&lost_});
+            if (n < 2)
+                number(numbered("ZMM", n), numbered("zmm", n), {&lost_, &results_});
+            else
+                number(numbered("ZMM", n), numbered("zmm", n), {&lost_});
         }
         for (int n = 0; n < 8; ++n) {
             number(numbered("K", n), numbered("k", n), {&lost_});
@@ -278,8 +290,10 @@ private:
         for (unsigned n = 0; n < i.code.getNumOperands(); ++n) {
             const llvm::MCOperand& operand = i.code.getOperand(n);
             if (!operand.isReg()) continue;
-            if (n < desc.getNumDefs()) add(operand.getReg(), i.writes);
-            else if (!constant && !(n == desc.getNumDefs() && only_merges(i.name))) add(operand.getReg(), i.reads);
+            if (n < desc.getNumDefs())
+                add(operand.getReg(), i.writes);
+            else if (!constant && !(n == desc.getNumDefs() && only_merges(i.name)))
+                add(operand.getReg(), i.reads);
         }
 #if LLVM_VERSION_MAJOR >= 16
         for (const llvm::MCPhysReg reg : desc.implicit_uses()) add(reg, i.reads);
@@ -302,20 +316,24 @@ private:
     void x87(instruction& i) const {
         const std::string mnemonic = text(i);
         if (mnemonic.empty() || mnemonic[0] != 'f' || begins_with_one_of(i.name, {"FS_", "FEMMS"})) return;
-        if (begins_with_one_of(mnemonic, {"fldcw", "fldenv", "fnst", "fst cw", "fnclex", "fwait", "fxsave", "fxrstor"})) {
+        if (begins_with_one_of(mnemonic,
+                               {"fldcw", "fldenv", "fnst", "fst cw", "fnclex", "fwait", "fxsave", "fxrstor"})) {
             if (!begins_with_one_of(mnemonic, {"fnstp"})) return;
         }
-        if (begins_with_one_of(mnemonic, {"fld", "fild", "fninit", "finit", "ffree"})) i.writes.set(x87_);
-        else i.reads.set(x87_);
+        if (begins_with_one_of(mnemonic, {"fld", "fild", "fninit", "finit", "ffree"}))
+            i.writes.set(x87_);
+        else
+            i.reads.set(x87_);
     }
 
     // x ^ x, x - x and the like: the result does not depend on the register. Not so where a mask keeps a part of it.
     bool is_constant(const instruction& i, const llvm::MCInstrDesc& desc) const {
         std::string_view name = i.name;
         if (is_aarch64_) {
-            if (!begins_with_one_of(name, {"EORWrs", "EORXrs", "SUBWrs", "SUBXrs", "BICWrs", "BICXrs", "EORv", "EOR_ZZZ"}))
+            if (!begins_with_one_of(name,
+                                    {"EORWrs", "EORXrs", "SUBWrs", "SUBXrs", "BICWrs", "BICXrs", "EORv", "EOR_ZZZ"}))
                 return false;
-            if (i.code.getNumOperands() < 3 || i.code.getNumOperands() > 3 && i.code.getOperand(3).getImm() != 0)
+            if (i.code.getNumOperands() < 3 || (i.code.getNumOperands() > 3 && i.code.getOperand(3).getImm() != 0))
                 return false;
             return i.code.getOperand(1).getReg() == i.code.getOperand(2).getReg();
         }
@@ -328,8 +346,8 @@ private:
             return i.code.getOperand(last).isImm() &&
                    (i.code.getOperand(last).getImm() == 0 || (i.code.getOperand(last).getImm() & 255) == 255);
         if (name[0] == 'V') name.remove_prefix(1);
-        if (!begins_with_one_of(name, {"XOR", "SUB", "SBB", "PXOR", "PSUB", "PCMPEQ", "PCMPGT", "KXOR", "KXNOR", "PANDN",
-                                       "ANDNP"}) ||
+        if (!begins_with_one_of(
+                name, {"XOR", "SUB", "SBB", "PXOR", "PSUB", "PCMPEQ", "PCMPGT", "KXOR", "KXNOR", "PANDN", "ANDNP"}) ||
             begins_with_one_of(name, {"SUBP", "SUBS"})) // x - x of floating-point numbers may be NaN
             return false;
         unsigned first = desc.getNumDefs(), same = 0, reg = 0;
@@ -344,18 +362,22 @@ private:
 
     // Conversions of one number copy the rest of the vector from an operand that nobody has chosen; movhlps keeps a half.
     static bool only_merges(std::string_view name) {
-        return begins_with_one_of(name, {"MOVHLPS", "VMOVHLPS", "VCVTSI2S", "VCVTUSI2S", "VCVTSI642S", "VCVTUSI642S", "VCVTSS2SD", "VCVTSD2SS",
-                                         "VCVTSS2SH", "VCVTSH2SS", "VCVTSD2SH", "VCVTSH2SD", "VCVTSI2SH", "VSQRTS",
-                                         "VRSQRTS", "VRSQRT14S", "VRSQRT28S", "VRCPS", "VRCP14S", "VRCP28S", "VROUNDS",
-                                         "VRNDSCALES", "VGETEXPS", "VGETMANTS", "VREDUCES"}) &&
+        return begins_with_one_of(name, {"MOVHLPS",     "VMOVHLPS",   "VCVTSI2S",  "VCVTUSI2S", "VCVTSI642S",
+                                         "VCVTUSI642S", "VCVTSS2SD",  "VCVTSD2SS", "VCVTSS2SH", "VCVTSH2SS",
+                                         "VCVTSD2SH",   "VCVTSH2SD",  "VCVTSI2SH", "VSQRTS",    "VRSQRTS",
+                                         "VRSQRT14S",   "VRSQRT28S",  "VRCPS",     "VRCP14S",   "VRCP28S",
+                                         "VROUNDS",     "VRNDSCALES", "VGETEXPS",  "VGETMANTS", "VREDUCES"}) &&
                !contains(name, "k");
     }
 
     void flow_of(instruction& i, const llvm::MCInstrDesc& desc) const {
         const bool traps = begins_with_one_of(i.name, {"TRAP", "UD2", "UD1", "INT3", "HLT", "BRK", "UDF", "DCPS"});
-        if (traps) i.goes = flow::nowhere;
-        else if (desc.isReturn()) i.goes = flow::ret;
-        else if (desc.isCall()) i.goes = flow::call;
+        if (traps)
+            i.goes = flow::nowhere;
+        else if (desc.isReturn())
+            i.goes = flow::ret;
+        else if (desc.isCall())
+            i.goes = flow::call;
         else if (desc.isBranch() || desc.isIndirectBranch())
             i.goes = desc.isConditionalBranch() || !desc.isBarrier() ? flow::branch : flow::jump;
         if (i.goes == flow::branch || i.goes == flow::jump || i.goes == flow::call) {
@@ -388,7 +410,7 @@ struct row { // of call frame information: from there on
     std::uint64_t cfa_register, cfa_offset;
 };
 
-struct call_range { // of the table of the language (LSDA): where an exception out of these calls goes on
+struct call_range {           // of the table of the language (LSDA): where an exception out of these calls goes on
     address first, last, pad; // pad: 0 where it goes on in the caller
 };
 
@@ -397,14 +419,12 @@ struct function {
     std::vector<std::string> names;
     const llvm::dwarf::FDE* frames = nullptr; // call frame information
     std::vector<row> rows;
-    bool has_table = false;         // of the language: an exception out of a call that it does not name ends the process
+    bool has_table = false; // of the language: an exception out of a call that it does not name ends the process
     std::vector<call_range> ranges; // what that table says
 
     bool holds(address a) const { return first <= a && a < last; }
 
-    std::string name() const {
-        return names.empty() ? "the function at " + hex(first) : llvm::demangle(names.front());
-    }
+    std::string name() const { return names.empty() ? "the function at " + hex(first) : llvm::demangle(names.front()); }
 };
 
 // The name of a function without what a compiler adds to that of a part that it has put elsewhere.
@@ -414,15 +434,14 @@ std::string whole(std::string_view name) {
 }
 
 bool is_put_aside(const function& f) { // by a linker, for errata of Cortex-A53, with a jump there and one back
-    return std::any_of(f.names.begin(), f.names.end(),
-                       [](const std::string& n) { return begins_with_one_of(n, {"e843419@", "e835769@", "__CortexA53"}); });
+    return std::any_of(f.names.begin(), f.names.end(), [](const std::string& n) {
+        return begins_with_one_of(n, {"e843419@", "e835769@", "__CortexA53"});
+    });
 }
 
 class program {
 public:
-    explicit program(const llvm::object::ObjectFile& file)
-        : file_(file)
-        , machine_(file) {
+    explicit program(const llvm::object::ObjectFile& file) : file_(file), machine_(file) {
         if (file.isRelocatableObject()) throw error("is not linked");
         for (const llvm::object::SectionRef& section : file.sections()) {
             const llvm::object::ELFSectionRef elf(section);
@@ -456,7 +475,8 @@ public:
         const llvm::StringRef data = bytes(at);
         if (data.size() < size) return std::nullopt;
         std::uint64_t value = 0;
-        for (unsigned n = 0; n < size; ++n) value |= static_cast<std::uint64_t>(static_cast<std::uint8_t>(data[n])) << 8 * n;
+        for (unsigned n = 0; n < size; ++n)
+            value |= static_cast<std::uint64_t>(static_cast<std::uint8_t>(data[n])) << 8 * n;
         if (is_signed && size < 8 && value >> (8 * size - 1)) value |= ~std::uint64_t{0} << 8 * size;
         return static_cast<std::int64_t>(value);
     }
@@ -499,7 +519,9 @@ public:
         if (!all.empty()) return all;
         for (address a = f.first; a < f.last;) {
             const instruction* i = at(a);
-            if (!i) throw error(place(a) + ": cannot be followed: LLVM " LLVM_VERSION_STRING " does not know the instruction");
+            if (!i)
+                throw error(place(a) + ": cannot be followed: LLVM " LLVM_VERSION_STRING
+                                       " does not know the instruction");
             all.push_back(i);
             a = i->end();
         }
@@ -567,8 +589,9 @@ private:
                 continue;
             }
             if (elf.getELFType() == llvm::ELF::STT_OBJECT) variables_[*at] = name->str();
-            const bool aside = begins_with_one_of({name->data(), name->size()}, {"e843419@", "e835769@", "__CortexA53"});
-            if (elf.getELFType() != llvm::ELF::STT_FUNC && !aside || elf.getSize() == 0 && !aside || !is_text(*at)) continue;
+            const bool aside =
+                begins_with_one_of({name->data(), name->size()}, {"e843419@", "e835769@", "__CortexA53"});
+            if ((!aside && (elf.getELFType() != llvm::ELF::STT_FUNC || elf.getSize() == 0)) || !is_text(*at)) continue;
             auto& [last, names] = found[*at];
             last = std::max(last, *at + (aside ? 8 : elf.getSize()));
             names.push_back(name->str());
@@ -588,8 +611,10 @@ private:
                 const auto symbol = relocation.getSymbol();
                 if (symbol == file_.symbol_end()) continue;
                 auto name = symbol->getName();
-                if (name) imports_[relocation.getOffset()] = name->str();
-                else llvm::consumeError(name.takeError());
+                if (name)
+                    imports_[relocation.getOffset()] = name->str();
+                else
+                    llvm::consumeError(name.takeError());
             }
         }
     }
@@ -619,7 +644,8 @@ private:
         dwarf_ = llvm::DWARFContext::create(file_);
         for (const bool is_eh : {true, false}) {
             auto frames = is_eh ? dwarf_->getEHFrame() : dwarf_->getDebugFrame();
-            if (!frames) throw error("the call frame information cannot be read: " + llvm::toString(frames.takeError()));
+            if (!frames)
+                throw error("the call frame information cannot be read: " + llvm::toString(frames.takeError()));
             for (const llvm::dwarf::FrameEntry& entry : (*frames)->entries())
                 if (const auto* fde = llvm::dyn_cast<llvm::dwarf::FDE>(&entry)) read_frame(*fde);
         }
@@ -648,23 +674,38 @@ private:
                       function& f, address first) {
         using namespace llvm::dwarf;
         switch (opcode) {
-        case DW_CFA_set_loc: now.at = ops[0]; return;
+        case DW_CFA_set_loc:
+            now.at = ops[0];
+            return;
         case DW_CFA_advance_loc:
         case DW_CFA_advance_loc1:
         case DW_CFA_advance_loc2:
-        case DW_CFA_advance_loc4: now.at += ops[0] * alignment; return;
-        case DW_CFA_def_cfa: now.cfa_register = ops[0], now.cfa_offset = ops[1]; break;
-        case DW_CFA_def_cfa_register: now.cfa_register = ops[0]; break;
-        case DW_CFA_def_cfa_offset: now.cfa_offset = ops[0]; break;
-        case DW_CFA_def_cfa_expression: now.cfa_register = ~std::uint64_t{0}; break;
-        case DW_CFA_remember_state: kept.push_back(now); return;
+        case DW_CFA_advance_loc4:
+            now.at += ops[0] * alignment;
+            return;
+        case DW_CFA_def_cfa:
+            now.cfa_register = ops[0], now.cfa_offset = ops[1];
+            break;
+        case DW_CFA_def_cfa_register:
+            now.cfa_register = ops[0];
+            break;
+        case DW_CFA_def_cfa_offset:
+            now.cfa_offset = ops[0];
+            break;
+        case DW_CFA_def_cfa_expression:
+            now.cfa_register = ~std::uint64_t{0};
+            break;
+        case DW_CFA_remember_state:
+            kept.push_back(now);
+            return;
         case DW_CFA_restore_state:
             if (kept.empty()) return;
             now.cfa_register = kept.back().cfa_register;
             now.cfa_offset = kept.back().cfa_offset;
             kept.pop_back();
             break;
-        default: return;
+        default:
+            return;
         }
         if (now.at != first || !f.rows.empty()) f.rows.push_back(now);
     }
@@ -682,24 +723,35 @@ private:
             const auto& ops = i.Ops;
             if (now > a) break;
             switch (unsigned(i.Opcode)) {
-            case DW_CFA_set_loc: now = ops[0]; break;
+            case DW_CFA_set_loc:
+                now = ops[0];
+                break;
             case DW_CFA_advance_loc:
             case DW_CFA_advance_loc1:
             case DW_CFA_advance_loc2:
-            case DW_CFA_advance_loc4: now += ops[0] * alignment; break;
+            case DW_CFA_advance_loc4:
+                now += ops[0] * alignment;
+                break;
             case DW_CFA_offset:
             case DW_CFA_offset_extended:
-            case DW_CFA_offset_extended_sf: rules[ops[0]] = ops[1]; break;
+            case DW_CFA_offset_extended_sf:
+                rules[ops[0]] = ops[1];
+                break;
             case DW_CFA_restore:
             case DW_CFA_restore_extended:
-            case DW_CFA_same_value: rules.erase(ops[0]); break;
-            case DW_CFA_remember_state: kept.push_back(rules); break;
+            case DW_CFA_same_value:
+                rules.erase(ops[0]);
+                break;
+            case DW_CFA_remember_state:
+                kept.push_back(rules);
+                break;
             case DW_CFA_restore_state:
                 if (kept.empty()) break;
                 rules = kept.back();
                 kept.pop_back();
                 break;
-            default: break;
+            default:
+                break;
             }
         }
         return rules;
@@ -723,13 +775,23 @@ private:
             std::uint64_t value = 0;
             unsigned size = 0;
             switch (how & 15) {
-            case llvm::dwarf::DW_EH_PE_uleb128: value = leb(); break;
-            case llvm::dwarf::DW_EH_PE_udata2: size = 2; break;
-            case llvm::dwarf::DW_EH_PE_udata4: case llvm::dwarf::DW_EH_PE_sdata4: size = 4; break;
-            case llvm::dwarf::DW_EH_PE_absptr: case llvm::dwarf::DW_EH_PE_udata8: case llvm::dwarf::DW_EH_PE_sdata8:
+            case llvm::dwarf::DW_EH_PE_uleb128:
+                value = leb();
+                break;
+            case llvm::dwarf::DW_EH_PE_udata2:
+                size = 2;
+                break;
+            case llvm::dwarf::DW_EH_PE_udata4:
+            case llvm::dwarf::DW_EH_PE_sdata4:
+                size = 4;
+                break;
+            case llvm::dwarf::DW_EH_PE_absptr:
+            case llvm::dwarf::DW_EH_PE_udata8:
+            case llvm::dwarf::DW_EH_PE_sdata8:
                 size = 8;
                 break;
-            default: throw error(f.name() + ": its table of landing pads has an unknown encoding");
+            default:
+                throw error(f.name() + ": its table of landing pads has an unknown encoding");
             }
             if (size) {
                 const auto read = number(at, size, (how & 8) != 0);
@@ -769,9 +831,7 @@ private:
 
 class jump_tables {
 public:
-    explicit jump_tables(program& p)
-        : program_(p)
-        , machine_(p.processor()) {}
+    explicit jump_tables(program& p) : program_(p), machine_(p.processor()) {}
 
     /// Empty if it is no such jump, or its table is not found.
     std::vector<address> targets(const function& f, const instruction& jump) {
@@ -785,7 +845,8 @@ public:
 
 private:
     static unsigned reg(const instruction& i, unsigned n) {
-        return n < i.code.getNumOperands() && i.code.getOperand(n).isReg() ? unsigned(i.code.getOperand(n).getReg()) : 0;
+        return n < i.code.getNumOperands() && i.code.getOperand(n).isReg() ? unsigned(i.code.getOperand(n).getReg())
+                                                                           : 0;
     }
     static std::int64_t imm(const instruction& i, unsigned n) {
         return n < i.code.getNumOperands() && i.code.getOperand(n).isImm() ? i.code.getOperand(n).getImm() : 0;
@@ -795,7 +856,9 @@ private:
     std::ptrdiff_t writer(std::ptrdiff_t from, unsigned r, std::ptrdiff_t limit = 1 << 20) const {
         for (std::ptrdiff_t n = from - 1; n >= 0 && n >= from - limit; --n) {
             const instruction& i = *(*body_)[n];
-            if (i.goes == flow::next && i.code.getNumOperands() && reg(i, 0) && overlap(reg(i, 0), r) && defines_first(i)) return n;
+            if (i.goes == flow::next && i.code.getNumOperands() && reg(i, 0) && overlap(reg(i, 0), r) &&
+                defines_first(i))
+                return n;
         }
         return -1;
     }
@@ -837,7 +900,8 @@ private:
         tables_.clear();
         for (const instruction* i : *body_)
             if (const auto to = loaded_address(*i); to && !program_.is_text(*to)) tables_.insert(*to);
-        const auto absolute = [&](const instruction& i, unsigned first) { // of the operand's parts: base, scale, index, …
+        const auto absolute = [&](const instruction& i,
+                                  unsigned first) { // of the operand's parts: base, scale, index, …
             if (reg(i, first) == 0 && reg(i, first + 2) && imm(i, first + 1) == 8)
                 read(static_cast<address>(imm(i, first + 3)), 8, false, 0, 1, -1, found);
         };
@@ -863,7 +927,8 @@ private:
         }
         if (candidates.empty()) // the address has been loaded in another place of the function
             for (const instruction* i : *body_)
-                if (const auto to = loaded_address(*i); to && (overlap(reg(*i, 0), reg(sum, 1)) || overlap(reg(*i, 0), reg(sum, 2))))
+                if (const auto to = loaded_address(*i);
+                    to && (overlap(reg(*i, 0), reg(sum, 1)) || overlap(reg(*i, 0), reg(sum, 2))))
                     candidates.insert(*to);
         for (const address table : candidates)
             if (!program_.is_text(table)) read(table, 4, true, table, 1, -1, found);
@@ -899,7 +964,8 @@ private:
         const unsigned how = static_cast<unsigned>(imm(sum, 3));
         const bool extends = begins_with(sum.name, "ADDXrx");
         const unsigned scale = 1u << (extends ? how & 7 : how & 63);
-        for (const auto& [base_register, entry_register] : {std::pair(reg(sum, 1), reg(sum, 2)), std::pair(reg(sum, 2), reg(sum, 1))}) {
+        for (const auto& [base_register, entry_register] :
+             {std::pair(reg(sum, 1), reg(sum, 2)), std::pair(reg(sum, 2), reg(sum, 1))}) {
             const std::ptrdiff_t at = writer(last, entry_register, 30);
             if (at < 0) continue;
             const instruction& load = *(*body_)[at];
@@ -910,7 +976,7 @@ private:
             if (!size) continue;
             const auto base = value_of(last, base_register), table = value_of(at, reg(load, 1));
             if (!base || !table) continue;
-            const bool is_signed = begins_with(load.name, "LDRS") || extends && (how >> 3 & 7) >= 4;
+            const bool is_signed = begins_with(load.name, "LDRS") || (extends && (how >> 3 & 7) >= 4);
             const std::int64_t count = entries(at);
             if (count < 0 && size < 4) return {};
             read(*table, size, is_signed, *base, scale, count, found);
@@ -955,32 +1021,45 @@ struct site {
 
 // Functions of other objects that do not come back.
 bool never_returns(std::string_view name) {
-    return begins_with_one_of(name, {"_Unwind_Resume", "__cxa_throw", "__cxa_rethrow", "__cxa_bad", "abort", "exit", "_exit",
-                                     "quick_exit", "__stack_chk_fail", "__assert", "__fortify_fail", "__chk_fail", "longjmp",
-                                     "siglongjmp", "pthread_exit", "__clang_call_terminate", "_ZSt9terminatev"}) ||
+    return begins_with_one_of(name,
+                              {"_Unwind_Resume", "__cxa_throw", "__cxa_rethrow", "__cxa_bad", "abort", "exit", "_exit",
+                               "quick_exit", "__stack_chk_fail", "__assert", "__fortify_fail", "__chk_fail", "longjmp",
+                               "siglongjmp", "pthread_exit", "__clang_call_terminate", "_ZSt9terminatev"}) ||
            contains(name, "__throw_") || contains(name, "rethrow_exception") || contains(name, "rethrow_nested") ||
-           contains(name, "__glibcxx_assert_fail") || contains(name, "__cxa_call_terminate");
+           contains(name, "__glibcxx_assert_fail") || contains(name, "__cxa_call_terminate") ||
+           (begins_with(name, "__asan_report_") && !contains(name, "_noabort")) ||
+           (begins_with(name, "__ubsan_handle_") && contains(name, "_abort")) || name == "__msan_warning_noreturn";
 }
 
 // operator delete, what a compiler calls by itself, and functions of the C library that call others by pointer but are
 // declared not to throw.
 bool never_throws(std::string_view name) {
-    static const std::set<std::string_view> names{
-        "abort",  "_exit",   "free",    "malloc",  "memcpy",           "memmove",         "memset",
-        "memcmp", "strlen",  "fork",    "__fork",  "__libc_fork",      "__stack_chk_fail", "__fortify_fail",
-        "__assert_fail", "_ZSt9terminatev", "__clang_call_terminate", "__cxa_begin_catch", "__cxa_allocate_exception",
-        "__cxa_free_exception"};
+    static const std::set<std::string_view> names{"abort",
+                                                  "_exit",
+                                                  "free",
+                                                  "malloc",
+                                                  "memcpy",
+                                                  "memmove",
+                                                  "memset",
+                                                  "memcmp",
+                                                  "strlen",
+                                                  "fork",
+                                                  "__fork",
+                                                  "__libc_fork",
+                                                  "__stack_chk_fail",
+                                                  "__fortify_fail",
+                                                  "__assert_fail",
+                                                  "_ZSt9terminatev",
+                                                  "__clang_call_terminate",
+                                                  "__cxa_begin_catch",
+                                                  "__cxa_allocate_exception",
+                                                  "__cxa_free_exception"};
     return names.count(name) || begins_with_one_of(name, {"_ZdlPv", "_ZdaPv"});
 }
 
 class validator {
 public:
-    explicit validator(program& p)
-        : program_(p)
-        , machine_(p.processor())
-        , tables_(p) {
-        find_sites();
-    }
+    explicit validator(program& p) : program_(p), machine_(p.processor()), tables_(p) { find_sites(); }
 
     std::size_t count() const { return sites_.size(); }
     std::size_t followed() const { return followed_; } // instructions
@@ -1018,11 +1097,14 @@ private:
             for (const address a : program_.find(StringRef("\x0c\x28\x01\xa9\x13\x74\x00\xa9", 8), 4)) found.insert(a);
             for (const address a : program_.find(StringRef("\x0c\x28\x01\xa9\x13\x74\x02\xa9", 8), 4)) found.insert(a);
         } else { // movq %rsp, 24(%rdi); movq %rax, 16(%rdi); movq %rbp, 8(%rdi) or 40(%rdi)
-            for (const address a : program_.find(StringRef("\x48\x89\x67\x18\x48\x89\x47\x10\x48\x89\x6f", 11), 1)) found.insert(a);
+            for (const address a : program_.find(StringRef("\x48\x89\x67\x18\x48\x89\x47\x10\x48\x89\x6f", 11), 1))
+                found.insert(a);
         }
         for (const address a : found) {
             const function* f = program_.function_at(a);
-            if (!f) throw error(hex(a) + ": cannot be followed: no symbol and no call frame information tells of its function");
+            if (!f)
+                throw error(hex(a) +
+                            ": cannot be followed: no symbol and no call frame information tells of its function");
             sites_.push_back(read_site(*f, a));
         }
         compare_with_frames();
@@ -1042,7 +1124,8 @@ private:
                 (machine_.is(code.getOperand(0).getReg(), "X12") || machine_.is(code.getOperand(0).getReg(), "X17"))) {
                 s.first = (*i)->at;
                 s.back = s.first + static_cast<address>(code.getOperand(1).getImm());
-            } else if (!machine_.is_aarch64() && (*i)->name == "LEA64r" && machine_.is(code.getOperand(0).getReg(), "RAX") &&
+            } else if (!machine_.is_aarch64() && (*i)->name == "LEA64r" &&
+                       machine_.is(code.getOperand(0).getReg(), "RAX") &&
                        machine_.is(code.getOperand(1).getReg(), "RIP")) {
                 s.first = (*i)->at;
                 s.back = (*i)->end() + static_cast<address>(code.getOperand(4).getImm());
@@ -1066,7 +1149,9 @@ private:
         const char* const pc = is_signed ? "X13" : "X17";
         for (auto i = at; to_fiber && i != body.begin() && at - i < 12;) {
             --i;
-            if (!begins_with_one_of((*i)->name, {"LDRXui", "LDURXi"}) || !machine_.is((*i)->code.getOperand(0).getReg(), pc)) continue;
+            if (!begins_with_one_of((*i)->name, {"LDRXui", "LDURXi"}) ||
+                !machine_.is((*i)->code.getOperand(0).getReg(), pc))
+                continue;
             s.lost.reset(machine_.of("X9"));
             s.lost.reset(machine_.of(pc));
         }
@@ -1083,8 +1168,10 @@ private:
                 const auto s = std::find_if(sites_.begin(), sites_.end(),
                                             [&](const site& each) { return each.first <= r.at && r.at <= each.last; });
                 if (s == sites_.end())
-                    findings_.insert(program_.place(r.at) + ": call frame information tells of a switch, but it has no known form");
-                else told.insert(&*s);
+                    findings_.insert(program_.place(r.at) +
+                                     ": call frame information tells of a switch, but it has no known form");
+                else
+                    told.insert(&*s);
             }
         }
         for (const site& s : sites_)
@@ -1119,7 +1206,9 @@ private:
                 before |= p.lost;
                 p.lost = before;
                 const instruction* i = program_.at(p.at);
-                if (!i) throw error(program_.place(p.at) + ": cannot be followed: LLVM " LLVM_VERSION_STRING " does not know the instruction");
+                if (!i)
+                    throw error(program_.place(p.at) + ": cannot be followed: LLVM " LLVM_VERSION_STRING
+                                                       " does not know the instruction");
                 ++followed_;
                 if (!texts.count(p.at)) check_reads(f, *i, p.lost);
                 p.lost.reset(i->writes);
@@ -1141,7 +1230,8 @@ private:
     }
 
     void report(const function& f, const instruction& i, const std::string& what) {
-        findings_.insert(hex(i.at) + ": `" + machine_.text(i) + "` " + what + ", which the switch does not keep, in " + f.name());
+        findings_.insert(hex(i.at) + ": `" + machine_.text(i) + "` " + what + ", which the switch does not keep, in " +
+                         f.name());
     }
 
     // Goes on behind the instruction; false where the path ends.
@@ -1153,12 +1243,17 @@ private:
             return other && program_.is_one_function(*other, f);
         };
         switch (i.goes) {
-        case flow::nowhere: return false;
-        case flow::ret: leaves(f, i, p.lost); return false;
+        case flow::nowhere:
+            return false;
+        case flow::ret:
+            leaves(f, i, p.lost);
+            return false;
         case flow::branch:
             if (!i.target) throw error(program_.place(i.at) + ": cannot be followed: a branch without a target");
-            if (is_inside(*i.target)) go(*i.target);
-            else leaves(f, i, p.lost);
+            if (is_inside(*i.target))
+                go(*i.target);
+            else
+                leaves(f, i, p.lost);
             break;
         case flow::jump:
             if (const auto text = texts.find(i.at); text != texts.end() && text->second->last == i.at) return false;
@@ -1186,9 +1281,11 @@ private:
             if (!is_inside(i.end())) return false; // a call by pointer that does not come back
             break;
         }
-        case flow::next: break;
+        case flow::next:
+            break;
         }
-        if (!is_inside(i.end())) throw error(program_.place(i.at) + ": cannot be followed: it runs out of its function");
+        if (!is_inside(i.end()))
+            throw error(program_.place(i.at) + ": cannot be followed: it runs out of its function");
         p.at = i.end();
         return true;
     }
@@ -1196,7 +1293,8 @@ private:
     void leaves(const function& f, const instruction& i, const registers& lost) {
         registers missing = lost;
         missing &= machine_.preserved();
-        for (const std::string& name : machine_.names(missing)) report(f, i, "leaves the function without having restored " + name);
+        for (const std::string& name : machine_.names(missing))
+            report(f, i, "leaves the function without having restored " + name);
     }
 
     // A call by pointer as the last thing that a function does. Then its frame is gone.
@@ -1208,7 +1306,8 @@ private:
             leaves(f, i, lost);
             return;
         }
-        throw error(program_.place(i.at) + ": cannot be followed: `" + machine_.text(i) + "` jumps by a table that is not found");
+        throw error(program_.place(i.at) + ": cannot be followed: `" + machine_.text(i) +
+                    "` jumps by a table that is not found");
     }
 
     const call_range* range_of(address call) const {
@@ -1224,7 +1323,7 @@ private:
     // the frame: what is saved at a call that throws is saved at its landing pad.
     address pad_of(const instruction& call) {
         const call_range* range = range_of(call.at);
-        if (!range || !range->pad || call.target && !may_throw(*call.target, 0)) return 0;
+        if (!range || !range->pad || (call.target && !may_throw(*call.target, 0))) return 0;
         return program_.frames_agree(call.at, range->pad) ? range->pad : 0;
     }
 
@@ -1240,8 +1339,9 @@ private:
         if (const auto known = throws_.find(f->first); known != throws_.end()) return known->second;
         throws_[f->first] = false; // for those that call each other, until one is seen to throw
         for (const instruction* i : program_.body(*f)) {
-            const bool leaves = i->goes == flow::call || i->goes == flow::jump && (!i->target || !f->holds(*i->target));
-            if (!leaves || f->has_table && !range_of(i->at)) continue;
+            const bool leaves =
+                i->goes == flow::call || (i->goes == flow::jump && (!i->target || !f->holds(*i->target)));
+            if (!leaves || (f->has_table && !range_of(i->at))) continue;
             if (!i->target || may_throw(*i->target, depth + 1)) return throws_[f->first] = true;
         }
         return false;
@@ -1284,7 +1384,8 @@ private:
                 }
                 if (i->goes == flow::call)
                     if (const call_range* range = range_of(a); range && range->pad) work.push_back(range->pad);
-                if (i->goes == flow::nowhere || i->goes == flow::call && i->target && !returns(*i->target, depth + 1)) break;
+                if (i->goes == flow::nowhere || (i->goes == flow::call && i->target && !returns(*i->target, depth + 1)))
+                    break;
                 a = i->end();
                 const function* here = program_.function_at(a);
                 if (!here || !program_.is_one_function(*here, *f)) break;
@@ -1304,24 +1405,33 @@ private:
 
 // ---------------------------------------------------------------------------------------------------------------------
 
+struct totals {
+    std::size_t programs = 0, places = 0, functions = 0, registers = 0, findings = 0;
+};
+
 // Whether nothing was found.
-bool read(const char* name, bool may_have_none) {
+bool read(const char* name, bool may_have_none, totals& all) {
     auto binary = llvm::object::ObjectFile::createObjectFile(name);
     if (!binary) throw error("cannot be read as a program: " + llvm::toString(binary.takeError()));
     const llvm::object::ObjectFile& file = *binary->getBinary();
-    if (!file.isELF() || file.getArch() != llvm::Triple::aarch64 && file.getArch() != llvm::Triple::x86_64)
+    if (!file.isELF() || (file.getArch() != llvm::Triple::aarch64 && file.getArch() != llvm::Triple::x86_64))
         throw error("is no ELF program for x86-64 or AArch64");
     program p(file);
     validator v(p);
-    if (v.count() == 0) {
+    if (v.count() == 0 && v.findings().empty()) {
         if (!may_have_none) throw error("has no inline switch");
-        std::printf("sites %s: has no inline switch\n", name);
-        return v.findings().empty();
+        std::printf("%s: has no inline switch\n", name);
+        return true;
     }
     v.follow();
     for (const std::string& finding : v.findings()) std::printf("FAILED %s: %s\n", name, finding.c_str());
-    std::printf("sites %s: %zu inline switches in %zu functions, %zu registers, %zu findings\n", name, v.count(),
+    std::printf("%s: %zu inline switches in %zu functions, %zu registers, %zu findings\n", name, v.count(),
                 v.functions(), v.lost_registers(), v.findings().size());
+    ++all.programs;
+    all.places += v.count();
+    all.functions += v.functions();
+    all.registers += v.lost_registers();
+    all.findings += v.findings().size();
     return v.findings().empty();
 }
 
@@ -1336,6 +1446,7 @@ int main(int argc, char** argv) {
     LLVMInitializeAArch64Disassembler();
     bool may_have_none = false, right = true;
     int count = 0;
+    totals all;
     for (int n = 1; n < argc; ++n) {
         if (std::string_view(argv[n]) == "--optional") {
             may_have_none = true;
@@ -1343,7 +1454,7 @@ int main(int argc, char** argv) {
         }
         ++count;
         try {
-            right &= read(argv[n], may_have_none);
+            right &= read(argv[n], may_have_none, all);
         } catch (const std::exception& e) {
             std::printf("FAILED %s: %s\n", argv[n], e.what());
             right = false;
@@ -1354,5 +1465,12 @@ int main(int argc, char** argv) {
         std::fputs("usage: sites [--optional] PROGRAM...\n", stderr);
         return 2;
     }
+    if (may_have_none && all.programs == 0 && right) {
+        std::puts("FAILED none of the programs has an inline switch");
+        right = false;
+    }
+    if (count > 1)
+        std::printf("sites: %zu programs, %zu inline switches in %zu functions, %zu registers, %zu findings\n",
+                    all.programs, all.places, all.functions, all.registers, all.findings);
     return right ? 0 : 1;
 }
