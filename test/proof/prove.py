@@ -104,14 +104,15 @@ def main():
         import mutants_found  # what it imports is only needed there
 
         return mutants_found.run(arguments.folder, arguments.only)
-    status = 0
+    all_tasks, bad = list(tasks(arguments.folder, arguments.sites)), 0
     with multiprocessing.Pool(arguments.jobs) as pool:
-        for name, result, failures in pool.imap(work, list(tasks(arguments.folder, arguments.sites)), chunksize=1):
-            print(f"proof {name}: {'FAILED' if failures else result}", flush=True)
+        for name, result, failures in pool.imap(work, all_tasks, chunksize=1):
+            print(f"{name}: {'FAILED' if failures else result}", flush=True)
             for statement, place in failures:
                 print(f"FAILED {name}: {place}{': ' if place else ''}{statement}", flush=True)
-                status = 1
-    return status
+            bad += bool(failures)
+    print(f"proof {len(all_tasks) - bad} of {len(all_tasks)} parts are proven")
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":
