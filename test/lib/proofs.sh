@@ -70,7 +70,7 @@ run_proof() { # "sites" and programs, or options of prove.py
     step proof prepare prepare_proof ||
         give_up "What test/proof/requirements.txt names could not be installed; check the network, then run this again."
     prove "$@"
-    if [[ $# -eq 0 ]]; then read_built_programs; fi
+    if [[ $# -eq 0 && -n $(compgen -G 'build/*/CMakeCache.txt') ]]; then read_built_programs; fi
 }
 
 prove() { # options of prove.py
@@ -85,7 +85,8 @@ run_proof_with_everything() {
         prove
     else
         failed=$((failed + 1))
-        summary+=("$(printf '%-21s %s' proof "FAILED: what test/proof/requirements.txt names could not be installed; check the network")")
+        summary+=("$(printf '%-21s %s' proof \
+            "FAILED: what test/proof/requirements.txt names could not be installed; check the network")")
     fi
     read_built_programs
 }
@@ -136,22 +137,26 @@ build_sites() { # llvm-config
 
 # Of the presets that this run has built, else of all that are there.
 read_built_programs() {
-    local presets=("${built[@]}") cache preset count=0
+    local presets=(${built[@]+"${built[@]}"}) cache preset count=0
     if [[ ${#presets[@]} -eq 0 ]]; then
         for cache in build/*/CMakeCache.txt; do
             if [[ -e $cache ]]; then presets+=("$(basename "${cache%/*}")"); fi
         done
     fi
-    for preset in "${presets[@]}"; do
+    for preset in ${presets[@]+"${presets[@]}"}; do
         if grep -q '^WEFT_SWITCH:[A-Z]*=fcontext' "build/$preset/CMakeCache.txt"; then continue; fi
         read_programs_of "$preset" "build/$preset"
         count=$((count + 1))
     done
-    [[ $count -gt 0 ]] || give_up "No program has been built: name some, or run test/run native first."
+    if [[ $count -eq 0 ]]; then
+        failed=$((failed + 1))
+        summary+=("$(printf '%-21s %s' sites "FAILED: no program has been built; name some, or run test/run native first")")
+    fi
 }
 
 read_programs_of() { # name, folder
     local programs=() file
+    # objects and programs of CMake's own checks are left out
     while IFS= read -r -d '' file; do
         if [[ $(head -c 4 "$file" | tail -c 3) == ELF ]]; then programs+=("$file"); fi
     done < <(find "$2" -name CMakeFiles -prune -o -type f -perm -u+x -print0 | sort --zero-terminated)
@@ -179,7 +184,7 @@ build_programs() { # name, preset, flags, options of CMake
     if step "$name" configure cmake --preset "$preset" -B "$folder" "-DCMAKE_CXX_FLAGS_RELWITHDEBINFO=$flags" \
         -DWEFT_TEST_PACKAGE=OFF -DWEFT_TEST_DOCUMENTATION=OFF -DWEFT_TEST_COMPILER=OFF -DWEFT_TEST_THOROUGHLY=ON \
         -DWEFT_TEST_ADAPTERS=ON -DWEFT_BUILD_EXAMPLES=ON -DWEFT_BUILD_BENCH=$bench \
-        -DCMAKE_VERIFY_INTERFACE_HEADER_SETS=OFF "${linker[@]}" "$@" &&
+        -DCMAKE_VERIFY_INTERFACE_HEADER_SETS=OFF ${linker[@]+"${linker[@]}"} "$@" &&
         step "$name" build cmake --build "$folder" --parallel "$jobs"; then
         read_programs_of "$name" "$folder"
     else

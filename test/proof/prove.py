@@ -3,8 +3,8 @@
 
 Proves the switch for all values: the objects of both processors in each way to assemble them; the inline switch at
 places of GCC's and Clang's; that Boost.Context's objects do the same; that the engine knows the instructions; that
-planted faults are found, also by the program that reads places (sites.cpp). With --mutants: which of the mutants of test/mutation the proof finds. The exit code is 1 if
-something is not proven, with the place."""
+planted faults are found, also by the program that reads places (sites.cpp). With --mutants: which of the mutants of
+test/mutation the proof finds. The exit code is 1 if something is not proven, with the place."""
 
 import argparse
 import multiprocessing

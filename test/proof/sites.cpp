@@ -10,9 +10,9 @@
 // the program for unwinders. What only one of the two tells of is an error. So is an instruction that the tables do not
 // know, a jump whose targets are not found, and a program without a place (with --optional some may have none).
 //
-// Paths: branches, jump tables, parts that a compiler or a linker has put elsewhere, landing pads. A call gives its result
-// registers a value, and no other; a call that does not return ends the path. At a return, or a jump to another function,
-// each register that a caller expects back must have been written.
+// Paths: branches, jump tables, parts that a compiler or a linker has put elsewhere, landing pads. A call gives its
+// result registers a value, and no other; a call that does not return ends the path. At a return, or a jump to another
+// function, each register that a caller expects back must have been written.
 //
 // Not followed: which arguments a called function takes, what `push` reads (GCC makes room by it), and the x87 stack
 // beyond "nothing is on it".
@@ -360,7 +360,7 @@ private:
         return same == 2;
     }
 
-    // Conversions of one number copy the rest of the vector from an operand that nobody has chosen; movhlps keeps a half.
+    // Conversions of one number copy the rest of the vector from an operand of no meaning; movhlps keeps a half.
     static bool only_merges(std::string_view name) {
         return begins_with_one_of(name, {"MOVHLPS",     "VMOVHLPS",   "VCVTSI2S",  "VCVTUSI2S", "VCVTSI642S",
                                          "VCVTUSI642S", "VCVTSS2SD",  "VCVTSD2SS", "VCVTSS2SH", "VCVTSH2SS",
@@ -1144,8 +1144,8 @@ private:
             throw error(program_.place(exchange) + ": cannot be followed: this is no switch of a known form");
         if (!machine_.is_aarch64() && !keeps_rbx) s.lost |= machine_.of("RBX");
         if (exchanges_x18) s.lost.reset(machine_.of("X18"));
-        // The pc and sp that wait are operands of the statement, which changes them. An unoptimized program loads them from
-        // variables, and writes there what has become of them; no other has a use for it.
+        // The pc and sp that wait are operands of the statement, which changes them. An unoptimized program loads them
+        // from variables, and writes there what has become of them; no other has a use for it.
         const char* const pc = is_signed ? "X13" : "X17";
         for (auto i = at; to_fiber && i != body.begin() && at - i < 12;) {
             --i;
@@ -1221,7 +1221,8 @@ private:
         registers reads = i.reads;
         reads &= lost;
         if (reads.none() || begins_with(i.name, "PUSH64r")) return; // GCC makes room by it, with whatever register
-        if (machine_.stores(i)) { // GCC is told of AVX-512 by outputs that nobody reads, see switch_x86_64.hpp
+        if (machine_.stores(
+                i)) { // GCC is told of AVX-512 by outputs that nobody reads, see the inline switch of x86-64
             const auto to = machine_.memory(i);
             if (to && contains(program_.variable(*to), "unread_")) return;
         }
@@ -1318,9 +1319,9 @@ private:
         return found == f->ranges.end() ? nullptr : &*found;
     }
 
-    // Where an exception out of the call goes on in this function; 0 if it does not. A range of the table also has calls in
-    // it that do not throw, where those around them have the same landing pad. Some are seen by what they call, others by
-    // the frame: what is saved at a call that throws is saved at its landing pad.
+    // Where an exception out of the call goes on in this function; 0 if it does not. A range of the table also has calls
+    // in it that do not throw, where those around them have the same landing pad. Some are seen by what they call, others
+    // by the frame: what is saved at a call that throws is saved at its landing pad.
     address pad_of(const instruction& call) {
         const call_range* range = range_of(call.at);
         if (!range || !range->pad || (call.target && !may_throw(*call.target, 0))) return 0;

@@ -211,12 +211,14 @@ def aarch64():
     yield "an unknown instruction", ".inst 0xffffffff\n" + back, NOT_KNOWN
     pad = f"{HAS_PADS}\n5: bl calls_by_pointer\n6: {back}\n7: mov x2, x28\n{back}{PADS}"
     yield "a landing pad", pad, "reads x28"
-    aside = "b e843419@0001_0_0\n2: " + back + "\n.cfi_endproc\n.size function, . - function\ne843419@0001_0_0: {}; b 2b\n"
+    aside = "b e843419@0001_0_0\n2: " + back + "\n.cfi_endproc\n.size function, . - function\n"
+    aside += "e843419@0001_0_0: {}; b 2b\n"
     aside = aside.replace("e843419@0001_0_0", '"e843419@0001_0_0"') + ".cfi_startproc"
     yield "put aside by a linker", aside.format("mov x20, #0") + "\nnop", None
     yield "put aside, x20", aside.format("mov x3, x20") + "\nnop", "reads x20"
-    yield "an operand that came out of a variable", "str x17, [sp, #8]\n" + back, None
-    yield "an operand that came out of the block", "str x17, [sp, #8]; nop\n" + back, "reads x17"
+    yield "put aside, an unknown instruction", aside.format(".inst 0xffffffff") + "\nnop", NOT_KNOWN
+    yield "operands that came out of a variable", "stp x17, x9, [sp, #8]\n" + back, None
+    yield "operands that came out of the block", "str x17, [sp, #8]; nop\n" + back, "reads x17"
 
 
 TEXTS = {"x86_64": (X86_64, x86_64), "aarch64": (AARCH64, aarch64)}
@@ -259,7 +261,8 @@ def by_hand(tool, folder):
             before = "ldp x17, x9, [sp]" if "variable" not in name else "ldr x17, [sp]; ldr x9, [sp, #8]"
             whole = text.replace("TABLE", table).replace("BEFORE", before).replace("BACK", back)
             cases.expect(f"{architecture}: {name}", expected, assembled(architecture, where, whole, f"case_{number}"))
-        whole = text.replace("TABLE", "").replace("BEFORE", "ldp x17, x9, [sp]").replace("BACK", RESTORE[architecture] + "ret")
+        whole = text.replace("TABLE", "").replace("BEFORE", "ldp x17, x9, [sp]")
+        whole = whole.replace("BACK", RESTORE[architecture] + "ret")
         bad_input(cases, architecture, where, whole)
     return f"{cases.count - len(cases.failures)} of {cases.count} programs judged rightly", cases.failures
 
@@ -272,7 +275,8 @@ def bad_input(cases, architecture, folder, text):
     cases.expect(f"{architecture}: an unknown form", "tells of a switch, but it has no known form", other)
     torn = text.replace("leaq    1f(%rip), %rax", "movq    $1f, %rax").replace("adr     x12, 1f", "ldr     x12, =1b")
     torn = torn.replace("=1b", "[sp]")
-    cases.expect(f"{architecture}: half of a switch", "no switch of a known form", assembled(architecture, folder, torn, "torn"))
+    torn = assembled(architecture, folder, torn, "torn")
+    cases.expect(f"{architecture}: half of a switch", "no switch of a known form", torn)
     none = assembled(architecture, folder, ".globl function\nfunction: nop\n", "none")
     cases.expect(f"{architecture}: no switch", "has no inline switch", none)
     cases.expect(f"{architecture}: one without a switch", None, "--optional", none, folder / "case_0")
