@@ -515,8 +515,8 @@ public:
 
     /// All instructions of a function, one after another. Throws where one is not known.
     const std::vector<const instruction*>& body(const function& f) {
-        auto& all = bodies_[f.first];
-        if (!all.empty()) return all;
+        if (const auto known = bodies_.find(f.first); known != bodies_.end()) return known->second;
+        std::vector<const instruction*> all;
         for (address a = f.first; a < f.last;) {
             const instruction* i = at(a);
             if (!i)
@@ -524,8 +524,11 @@ public:
                                        " does not know the instruction");
             all.push_back(i);
             a = i->end();
+            // -fsanitize=function puts data behind a jump at the beginning
+            if (all.size() <= 2 && i->goes == flow::jump && i->target && *i->target > a && *i->target - a <= 16)
+                a = *i->target;
         }
-        return all;
+        return bodies_[f.first] = std::move(all);
     }
 
     bool is_one_function(const function& a, const function& b) const {
@@ -1339,13 +1342,24 @@ private:
         }
         if (const auto known = throws_.find(f->first); known != throws_.end()) return known->second;
         throws_[f->first] = false; // for those that call each other, until one is seen to throw
-        for (const instruction* i : program_.body(*f)) {
+        const auto* const body = known_body(*f);
+        if (!body) return throws_[f->first] = true;
+        for (const instruction* i : *body) {
             const bool leaves =
                 i->goes == flow::call || (i->goes == flow::jump && (!i->target || !f->holds(*i->target)));
             if (!leaves || (f->has_table && !range_of(i->at))) continue;
             if (!i->target || may_throw(*i->target, depth + 1)) return throws_[f->first] = true;
         }
         return false;
+    }
+
+    // nullptr if it has an instruction that is not known
+    const std::vector<const instruction*>* known_body(const function& f) {
+        try {
+            return &program_.body(f);
+        } catch (const error&) {
+            return nullptr;
+        }
     }
 
     bool comes_back(const instruction& call) {

@@ -183,6 +183,7 @@ def x86_64():
     yield "behind a call that does not return", "call stops; movq %r8, %rax", None
     yield "push", "pushq %r8; popq %rax\n" + back, None
     yield "an unknown instruction", ".byte 0x06\n" + back, NOT_KNOWN
+    yield "data at the beginning", "DATA" + back, None
     yield "beyond the end", "nop", "runs out of its function"
     pad = f"\n5: call CALLED\n6: {back}\n7: movq %r15, %rax\n{back}{PADS}"
     yield "a landing pad", HAS_PADS + pad.replace("CALLED", "calls_by_pointer"), "reads r15"
@@ -257,9 +258,11 @@ def by_hand(tool, folder):
         where = pathlib.Path(folder) / architecture / "sites"
         where.mkdir(parents=True, exist_ok=True)
         for number, (name, back, expected) in enumerate(each()):
+            text_here = text.replace("subq    $48", "jmp 9f; .byte 6, 6, 6; 9: subq $48") if "DATA" in back else text
+            back = back.removeprefix("DATA")
             table, back = (HAS_PADS, back.removeprefix(HAS_PADS)) if back.startswith(HAS_PADS) else ("", back)
             before = "ldp x17, x9, [sp]" if "variable" not in name else "ldr x17, [sp]; ldr x9, [sp, #8]"
-            whole = text.replace("TABLE", table).replace("BEFORE", before).replace("BACK", back)
+            whole = text_here.replace("TABLE", table).replace("BEFORE", before).replace("BACK", back)
             cases.expect(f"{architecture}: {name}", expected, assembled(architecture, where, whole, f"case_{number}"))
         whole = text.replace("TABLE", "").replace("BEFORE", "ldp x17, x9, [sp]")
         whole = whole.replace("BACK", RESTORE[architecture] + "ret")
