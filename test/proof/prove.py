@@ -76,7 +76,7 @@ def tasks(folder, sites):
                 (engine_model.PlacesModel, variant, folder / "model"),
             )
     if sites:
-        yield "sites", sites_planted.by_hand, (sites, folder)
+        yield "sites, by hand", sites_planted.by_hand, (sites, folder)
         for architecture in TOOLS:
             yield f"{architecture} sites, compiled", sites_planted.compiled, (sites, architecture, folder)
     yield "faults", find_faults, (folder,)

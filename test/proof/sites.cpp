@@ -316,10 +316,9 @@ private:
     void x87(instruction& i) const {
         const std::string mnemonic = text(i);
         if (mnemonic.empty() || mnemonic[0] != 'f' || begins_with_one_of(i.name, {"FS_", "FEMMS"})) return;
-        if (begins_with_one_of(mnemonic,
-                               {"fldcw", "fldenv", "fnst", "fst cw", "fnclex", "fwait", "fxsave", "fxrstor"})) {
-            if (!begins_with_one_of(mnemonic, {"fnstp"})) return;
-        }
+        if (begins_with_one_of(mnemonic, {"fldcw", "fldenv", "fnst", "fstcw", "fstsw", "fstenv", "fnclex", "fwait",
+                                          "fxsave", "fxrstor"})) // the control words, which are the thread's
+            return;
         if (begins_with_one_of(mnemonic, {"fld", "fild", "fninit", "finit", "ffree"}))
             i.writes.set(x87_);
         else
@@ -1065,7 +1064,6 @@ public:
     explicit validator(program& p) : program_(p), machine_(p.processor()), tables_(p) { find_sites(); }
 
     std::size_t count() const { return sites_.size(); }
-    std::size_t followed() const { return followed_; } // instructions
     const std::set<std::string>& findings() const { return findings_; }
 
     std::size_t functions() const {
@@ -1212,7 +1210,6 @@ private:
                 if (!i)
                     throw error(program_.place(p.at) + ": cannot be followed: LLVM " LLVM_VERSION_STRING
                                                        " does not know the instruction");
-                ++followed_;
                 if (!texts.count(p.at)) check_reads(f, *i, p.lost);
                 p.lost.reset(i->writes);
                 if (!step(f, *i, texts, p, work)) break;
@@ -1415,7 +1412,6 @@ private:
     std::vector<site> sites_;
     std::set<std::string> findings_;
     std::unordered_map<address, bool> returns_, throws_;
-    std::size_t followed_ = 0;
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
