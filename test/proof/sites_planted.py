@@ -176,6 +176,7 @@ def x86_64():
     yield "too early", "jmp returns", "without having restored r12"
     yield "by pointer at the end", RESTORE["x86_64"] + "jmp *8(%rbp)", None
     yield "by pointer before the end", "jmp *8(%rbp)", "jumps by a table that is not found"
+    yield "behind a branch", "testl %esi, %esi; je 2f\n" + back + "\n2: movq %r13, %rax\n" + back, "reads r13"
     yield "through a table", TABLE_OF_JUMPS + JUMP + back, None
     yield "through a table, r14", TABLE_OF_JUMPS + JUMP + "movq %r14, %rax\n" + back, "reads r14"
     yield "the result of a call", "call returns; movq %rax, %rcx\n" + back, None
