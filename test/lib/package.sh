@@ -80,5 +80,5 @@ add_report() { # name, command...
     fi
     while read -r line; do
         summary+=("$(printf '%-21s %s' "$name" "${line#"$name "}")")
-    done < <(grep -E '^(conan |builds |hwaddress |FAILED |musl |macOS |Linux and |on Boost )' "$(log_file "$name-test")")
+    done < <(grep -E '^(conan |builds |proof |sites: |hwaddress |FAILED |musl |macOS |Linux and |on Boost )' "$(log_file "$name-test")")
 }

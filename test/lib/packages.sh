@@ -6,7 +6,7 @@
 
 : "${root:?}" # set by test/run and bench/run
 
-readonly oldest_cmake=3.25 oldest_gcc=12 oldest_clang=16 oldest_boost=1.81
+readonly oldest_cmake=3.25 oldest_gcc=12 oldest_clang=16 oldest_boost=1.81 oldest_llvm=14
 readonly gxx=${WEFT_GXX:-g++} # the same choice as lib/cmake/gcc.cmake makes
 
 missing=() # packages to install
@@ -207,6 +207,18 @@ find_clang() {
     [[ -z ${WEFT_CLANGXX-} ]] || candidates=("$WEFT_CLANGXX")
     for candidate in "${candidates[@]}"; do
         if command -v "$candidate" >/dev/null && at_least "$("$candidate" -dumpversion)" "$oldest_clang"; then
+            echo "$candidate"
+            return
+        fi
+    done
+}
+
+# The newest LLVM whose headers are there: the llvm-config of it.
+find_llvm() {
+    local candidate candidates=(llvm-config-{40..14} llvm-config)
+    for candidate in "${candidates[@]}"; do
+        if command -v "$candidate" >/dev/null && at_least "$("$candidate" --version)" "$oldest_llvm" &&
+            [[ -e $("$candidate" --includedir)/llvm/MC/MCDisassembler/MCDisassembler.h ]]; then
             echo "$candidate"
             return
         fi

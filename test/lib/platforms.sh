@@ -8,6 +8,7 @@ jobs=${JOBS:-$(getconf _NPROCESSORS_ONLN)}
 readonly jobs
 summary=()
 times=() # platform, step, seconds
+built=() # presets
 passed=0
 failed=0
 configure_options=(${CI:+-DCMAKE_COMPILE_WARNING_AS_ERROR=ON})
@@ -19,6 +20,7 @@ platform() { # preset, how it is compiled
     elif ! step "$preset" build cmake --build --preset "$preset" --parallel "$jobs"; then
         result="could not be built"
     else
+        built+=("$preset")
         finish_tests
         start_tests "$preset" "$manner"
         return

@@ -143,7 +143,7 @@ struct to_fiber {
 struct to_resumer {
     [[gnu::always_inline]] static void run(weft::detail::control_block& b) { weft::detail::switch_to_resumer(b); }
 };
-struct to_resumer_for_good {
+struct to_resumer_not_resumable {
     [[gnu::always_inline]] static void run(weft::detail::control_block& b) {
         weft::detail::switch_to_resumer_not_resumable(b);
     }
@@ -195,7 +195,7 @@ transfer jump(side& own, const side& other, context to, void* data) {
     using weft::detail::resumable_tag, weft::detail::suspendable_tag;
     static unsigned turn = 0; // the fiber leaves in each of the three ways
     transfer (*const ways[])(context, void*){&inline_jump<to_resumer>, &inline_jump<to_resumer_if_marked>,
-                                             &inline_jump<to_resumer_for_good>};
+                                             &inline_jump<to_resumer_not_resumable>};
     static std::uintptr_t fiber_leaves{resumable_tag};
     const bool from_outside = &own == &outside;
     if (inlined) {

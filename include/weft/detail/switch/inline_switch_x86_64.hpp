@@ -104,8 +104,8 @@ WEFT_ABI_TAG __attribute__((visibility("hidden"))) inline float unread_vector;
 
 // APX adds r16 to r31. Clang knows their names since version 19 and takes them in every function. GCC takes them in a
 // function with APX only, and has no operand left for another way: what lives there is lost in a function of a file
-// without -mapxf that GCC compiles with target("apxf"), or with -mapx-features. test/hardening/kept_registers.py finds
-// such a function in a linked program.
+// without -mapxf that GCC compiles with target("apxf"), or with -mapx-features. `test/run proof sites` finds such a
+// function in a linked program.
 #if defined(__APX_F__) || defined(__EGPR__) ||                                                                         \
     (defined(__clang__) && !defined(__apple_build_version__) && __clang_major__ >= 19)
 #    define WEFT_CLOBBER_APX                                                                                           \
