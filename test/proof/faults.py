@@ -280,7 +280,7 @@ FAULTS = [
         "aarch64",
         "plain",
         "labels without tag bits",
-        '".fill %c[mark] / 4, 4, 0xd4200000\\n"',
+        '".fill %c[tag] / 4, 4, 0xd4200000\\n"',
         '""',
         "beyond a multiple of 16",
     ),

@@ -35,7 +35,7 @@ class Variant:
 
 def variants():
     protected, both = {"pads": True, "signs": True}, "-mbranch-protection=standard"
-    link = "-DWEFT_LINK_BACKTRACES=1"
+    link = "-DWEFT_LINKS_BACKTRACES=1"
     yield Variant("aarch64", "plain", ("-mbranch-protection=none",), {})
     yield Variant("aarch64", "BTI", ("-mbranch-protection=bti",), {"pads": True})
     yield Variant("aarch64", "PAC and BTI", (both,), protected)

@@ -55,7 +55,7 @@ void PLACE(suspend_not_resumable)(control_block& block) {
 }
 
 bool PLACE(try_suspend)(control_block& block) {
-    if constexpr (weft::detail::switch_asks_mark) {
+    if constexpr (weft::detail::switch_tests_tag) {
         return weft::detail::try_switch_to_resumer(block);
     } else {
         weft::detail::switch_to_resumer(block);
