@@ -89,7 +89,7 @@ bool is_overflow(const detail::stack_bounds& stack, const void* fault, const voi
     const auto at = reinterpret_cast<std::uintptr_t>(fault);
     const auto lowest = reinterpret_cast<std::uintptr_t>(stack.lowest);
     constexpr std::size_t little = 4096;
-    return at >= lowest - guard_size() && at < lowest + stack.size && stack_pointer(context) <= at + little;
+    return at >= lowest - detail::guard_size() && at < lowest + stack.size && stack_pointer(context) <= at + little;
 }
 
 void report(const detail::stack_bounds& stack, std::size_t used, const char* whose, const char* name,
@@ -171,7 +171,7 @@ void on_fault(int signal, siginfo_t* info, void* context) {
 
 template <fault_handler Which>
 void install() noexcept {
-    guard_size(); // so that the handler finds the size of pages known
+    detail::guard_size(); // so that the handler finds the size of pages known
     for (std::size_t n = 0; n < signals.size(); ++n) {
         struct sigaction& old = before[Which][n];
         ::sigaction(signals[n], nullptr, &old);
