@@ -3,6 +3,7 @@
 #include "process_pools.h"
 
 #include "arenas.h"
+#include "guard.h"
 #include "map.h"
 
 #include <algorithm>
