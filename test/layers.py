@@ -4,7 +4,8 @@
 
 Each file of the library includes only what stands in its own layer or in a lower one. The layers are folders of
 include/weft/detail and of lib; the public headers, which have no folder, are listed here. Fails on an include that looks
-up, on a file that is in no layer, and on a write of a fiber's state outside of fiber_state.hpp."""
+up, on a file that is in no layer, on a write of a fiber's state outside of fiber_state.hpp, and on a macro that has the name
+of an option of CMake's."""
 
 import argparse
 import pathlib
@@ -13,17 +14,16 @@ import sys
 
 # The folder of a layer, below include/weft/detail or lib: its rank. Adapters do not include each other.
 RANKS = {"base": 1, "switch": 2, "fcontext": 3, "thread": 3, "stack": 4, "fiber": 5, "bridge": 6, "asio": 7, "senders": 7,
-         "posix": 7, "debug": 8}
+         "debug": 8}
 # The public headers of a layer.
 PUBLIC = {
     "base": {"version"},
     "switch": {"switch"},
     "stack": {"stack"},
-    "fiber": {"exception_detour", "fiber", "fiber_context", "fiber_local", "fp_env", "generator", "migration", "stack_overflow"},
+    "fiber": {"exception_detour", "fiber", "fiber_context", "fp_env", "generator", "migration", "stack_overflow"},
     "bridge": {"await", "stackful", "stop_token", "task"},
     "asio": {"asio", "standalone_asio"},
     "senders": {"senders"},
-    "posix": {"posix"},
 }
 # What only this file writes: the state of a fiber.
 STATE = "include/weft/detail/fiber/fiber_state.hpp"
@@ -31,6 +31,8 @@ WRITES_STATE = re.compile(r"[\w)\]](?:\.|->)(?:state|progress) *[|&^]?=(?!=)|\bs
 EVERYTHING = "weft.hpp"  # includes all that needs no other library; included by none
 LAYER_OF = {f"{name}.hpp": layer for layer, names in PUBLIC.items() for name in names}
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*([<"])([^>"]+)[>"]', re.MULTILINE)
+OPTION = re.compile(r"\boption\((WEFT_\w+)|\bset\((WEFT_\w+)[^()]*(?:\([^()]*\)[^()]*)*\bCACHE\b")
+MACRO = re.compile(r"^[ \t]*#[ \t]*define[ \t]+(WEFT_\w+)", re.MULTILINE)
 SUFFIXES = {".hpp", ".h", ".cpp", ".S"}
 
 
@@ -52,6 +54,12 @@ def included(root, source, quote, name):
     return target.relative_to(root / "lib") if target.is_relative_to(root / "lib") else None
 
 
+def options(root):
+    """The options that a build of weft has."""
+    files = [root / "CMakeLists.txt", *root.glob("lib/**/CMakeLists.txt"), *root.glob("test/CMakeLists.txt")]
+    return {name for file in files for names in OPTION.findall(file.read_text(encoding="utf-8")) for name in names if name}
+
+
 def faults_of(root, source, base):
     path = source.relative_to(base)
     where = source.relative_to(root)
@@ -66,6 +74,8 @@ def faults_of(root, source, base):
         for number, line in enumerate(text.splitlines(), 1):
             if WRITES_STATE.search(line):
                 yield f"{where}:{number}: writes the state of a fiber, which only the functions of {STATE} do"
+    for name in sorted(options(root) & set(MACRO.findall(text))):
+        yield f"{where}: the macro {name} has the name of an option of CMake's"
     for quote, name in INCLUDE.findall(text):
         target = included(root, source, quote, name)
         if not target:

@@ -34,7 +34,7 @@ compile the whole program with -DBOOST_ASIO_ENABLE_VERSION_NAMESPACE"
 #include <boost/asio.hpp>
 
 /// \cond
-#define WEFT_ASIO boost::asio
+#define WEFT_THIS_ASIO boost::asio
 #define WEFT_ASIO_NAMESPACE boost_asio
 #define WEFT_ASIO_ERROR boost::system
 #define WEFT_ASIO_KIND (std::uint64_t{BOOST_ASIO_VERSION} << 8 | 3)
@@ -51,7 +51,7 @@ compile the whole program with -DBOOST_ASIO_ENABLE_VERSION_NAMESPACE"
 #include <weft/detail/asio/adapter.hpp>
 #undef WEFT_ASIO_HAS_INLINE_EXECUTOR
 #undef WEFT_ASIO_HAS_DISPOSITIONS
-#undef WEFT_ASIO
+#undef WEFT_THIS_ASIO
 #undef WEFT_ASIO_NAMESPACE
 #undef WEFT_ASIO_ERROR
 #undef WEFT_ASIO_KIND

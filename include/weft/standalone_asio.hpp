@@ -24,7 +24,7 @@ not help (Asio 1.22 with Clang) with -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTIN
 #else
 
 /// \cond
-#define WEFT_ASIO asio
+#define WEFT_THIS_ASIO asio
 #define WEFT_ASIO_NAMESPACE standalone_asio
 #define WEFT_ASIO_ERROR std
 #define WEFT_ASIO_KIND (std::uint64_t{ASIO_VERSION} << 8 | 2)
@@ -41,7 +41,7 @@ not help (Asio 1.22 with Clang) with -DASIO_HAS_CO_AWAIT -DASIO_HAS_STD_COROUTIN
 #include <weft/detail/asio/adapter.hpp>
 #undef WEFT_ASIO_HAS_INLINE_EXECUTOR
 #undef WEFT_ASIO_HAS_DISPOSITIONS
-#undef WEFT_ASIO
+#undef WEFT_THIS_ASIO
 #undef WEFT_ASIO_NAMESPACE
 #undef WEFT_ASIO_ERROR
 #undef WEFT_ASIO_KIND

@@ -1,6 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 
-// weft for one Asio: included by weft/asio.hpp with WEFT_ASIO = boost::asio, by weft/standalone_asio.hpp with asio.
+// weft for one Asio: included by weft/asio.hpp with WEFT_THIS_ASIO = boost::asio, by weft/standalone_asio.hpp with asio.
 // Meant to be included once for each, hence no include guard.
 
 #include <concepts>
@@ -9,21 +9,21 @@
 #include <type_traits>
 #include <utility>
 
-namespace WEFT_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
+namespace WEFT_THIS_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
 namespace weft_detail {
 
 /// await_request::kind of an operation of this Asio in this version: another one's is another type.
 inline constexpr std::uint64_t operation_kind = WEFT_ASIO_KIND;
 
 } // namespace weft_detail
-} // namespace WEFT_ASIO
+} // namespace WEFT_THIS_ASIO
 
 #include <weft/detail/asio/cancellation.hpp>
 #include <weft/detail/asio/operation.hpp>
 #include <weft/detail/asio/results.hpp>
 #include <weft/detail/asio/foreign_wait.hpp>
 
-namespace WEFT_ASIO {
+namespace WEFT_THIS_ASIO {
 
 template <class Operation, class Allocator>
 struct associated_allocator<weft_detail::handler_in_awaitable<Operation>, Allocator>
@@ -78,41 +78,41 @@ public:
     }
 };
 
-} // namespace WEFT_ASIO
+} // namespace WEFT_THIS_ASIO
 
 #include <weft/detail/asio/body.hpp>
 
 namespace weft {
 
 template <class T, class Executor, class Promise>
-struct detail::coroutine_stop<WEFT_ASIO::awaitable<T, Executor>, Promise> {
-    using type = WEFT_ASIO::weft_detail::awaitable_stop_of<Promise>;
+struct detail::coroutine_stop<WEFT_THIS_ASIO::awaitable<T, Executor>, Promise> {
+    using type = WEFT_THIS_ASIO::weft_detail::awaitable_stop_of<Promise>;
 };
 
 /// An awaitable takes operations of its own Asio only, so what weft::await waits for is made one.
 template <class T, class Executor, class Promise>
-struct ambient_adapter<WEFT_ASIO::awaitable<T, Executor>, Promise> {
+struct ambient_adapter<WEFT_THIS_ASIO::awaitable<T, Executor>, Promise> {
     static constexpr bool available = true;
-    using services = WEFT_ASIO::weft_detail::services_with<Executor, Promise>;
+    using services = WEFT_THIS_ASIO::weft_detail::services_with<Executor, Promise>;
 
-    static WEFT_ASIO::awaitable<void, Executor> wait(detail::await_request& request,
-                                                     WEFT_ASIO::weft_detail::awaitable_stop& stop) {
-        constexpr bool converts = std::convertible_to<Executor, WEFT_ASIO::any_io_executor>;
+    static WEFT_THIS_ASIO::awaitable<void, Executor> wait(detail::await_request& request,
+                                                     WEFT_THIS_ASIO::weft_detail::awaitable_stop& stop) {
+        constexpr bool converts = std::convertible_to<Executor, WEFT_THIS_ASIO::any_io_executor>;
         static_assert(converts, "weft: the executor of this awaitable must convert to any_io_executor, so that use_fiber can "
                                 "associate it with an operation");
         if constexpr (!converts) {
             return {};
         } else {
-            if (request.kind == WEFT_ASIO::weft_detail::awaitable_kind)
-                return static_cast<WEFT_ASIO::weft_detail::awaited_here_base<Executor>*>(request.awaiter)->wait();
-            if (request.kind != WEFT_ASIO::weft_detail::operation_kind)
-                return WEFT_ASIO::weft_detail::wait_for_foreign<Executor>(request, stop);
-            auto& operation = *static_cast<WEFT_ASIO::weft_detail::operation_base*>(request.awaiter);
-            WEFT_ASIO::use_awaitable_t<Executor> token;
-            return WEFT_ASIO::async_initiate<WEFT_ASIO::use_awaitable_t<Executor>, void()>(
+            if (request.kind == WEFT_THIS_ASIO::weft_detail::awaitable_kind)
+                return static_cast<WEFT_THIS_ASIO::weft_detail::awaited_here_base<Executor>*>(request.awaiter)->wait();
+            if (request.kind != WEFT_THIS_ASIO::weft_detail::operation_kind)
+                return WEFT_THIS_ASIO::weft_detail::wait_for_foreign<Executor>(request, stop);
+            auto& operation = *static_cast<WEFT_THIS_ASIO::weft_detail::operation_base*>(request.awaiter);
+            WEFT_THIS_ASIO::use_awaitable_t<Executor> token;
+            return WEFT_THIS_ASIO::async_initiate<WEFT_THIS_ASIO::use_awaitable_t<Executor>, void()>(
                 [&operation, &request](auto handler) {
-                    const auto slot = WEFT_ASIO::get_associated_cancellation_slot(handler);
-                    const WEFT_ASIO::any_io_executor executor = WEFT_ASIO::get_associated_executor(handler);
+                    const auto slot = WEFT_THIS_ASIO::get_associated_cancellation_slot(handler);
+                    const WEFT_THIS_ASIO::any_io_executor executor = WEFT_THIS_ASIO::get_associated_executor(handler);
                     operation.start(detail::continuation(std::move(handler)), executor, slot, request);
                 },
                 token);

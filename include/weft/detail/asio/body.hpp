@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace WEFT_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
+namespace WEFT_THIS_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
 namespace weft_detail {
 
 /// await_request::kind of an awaitable of this Asio, which the body's own awaitable awaits.
@@ -140,7 +140,7 @@ auto co_spawn(Where&, ::weft::stackful_proxy<Allocator, Fn>&& body, Token&&) {
     return body();
 }
 
-} // namespace WEFT_ASIO
+} // namespace WEFT_THIS_ASIO
 
 namespace weft {
 
@@ -148,9 +148,9 @@ namespace detail {
 
 /// weft::await of an awaitable: the body's own awaitable awaits it, as by co.await.
 template <class T, class Executor>
-struct ambient_operand<WEFT_ASIO::awaitable<T, Executor>> {
-    static T await(driver& d, WEFT_ASIO::awaitable<T, Executor>&& operand) {
-        namespace adapter = WEFT_ASIO::weft_detail;
+struct ambient_operand<WEFT_THIS_ASIO::awaitable<T, Executor>> {
+    static T await(driver& d, WEFT_THIS_ASIO::awaitable<T, Executor>&& operand) {
+        namespace adapter = WEFT_THIS_ASIO::weft_detail;
         const adapter::awaitable_services* const services = adapter::services_of(d);
         if (!services || services->executor_kind() != adapter::executor_kind<Executor>())
             throw_or_die(not_in_fiber(
@@ -162,7 +162,7 @@ struct ambient_operand<WEFT_ASIO::awaitable<T, Executor>> {
         suspend_for(d, request);
         return awaited.result();
     }
-    static refused await(driver&, const WEFT_ASIO::awaitable<T, Executor>&) {
+    static refused await(driver&, const WEFT_THIS_ASIO::awaitable<T, Executor>&) {
         static_assert(refuse<T>, "weft::await: an asio::awaitable is awaited once: weft::await(std::move(it))");
         return {};
     }
@@ -170,19 +170,19 @@ struct ambient_operand<WEFT_ASIO::awaitable<T, Executor>> {
 
 /// weft::co_spawn where this Asio's can start something.
 template <class Where>
-    requires WEFT_ASIO::weft_detail::place_to_spawn<Where>
+    requires WEFT_THIS_ASIO::weft_detail::place_to_spawn<Where>
 struct spawner<Where> {
     static constexpr bool available = true;
 
     template <class Allocator, class Fn, class Token>
     static auto spawn(Allocator allocator, Where&& where, Fn&& fn, Token&& token) {
-        using namespace WEFT_ASIO::weft_detail;
+        using namespace WEFT_THIS_ASIO::weft_detail;
         constexpr bool callable = ::weft::detail::calls_body<std::decay_t<Fn>, spawned_co>;
         static_assert(callable, "weft::co_spawn: the body must be callable with `auto& co`, which is a "
                                 "weft::coroutine_ref_for<asio::awaitable<void>>&");
         if constexpr (callable) {
             using result = std::decay_t<std::invoke_result_t<std::decay_t<Fn>&, spawned_co&>>;
-            return WEFT_ASIO::co_spawn(
+            return WEFT_THIS_ASIO::co_spawn(
                 std::forward<Where>(where),
                 spawned<Allocator, std::decay_t<Fn>, result>{std::move(allocator), std::forward<Fn>(fn)},
                 std::forward<Token>(token));
@@ -202,9 +202,9 @@ inline namespace WEFT_ASIO_NAMESPACE {
 /// \throws not_in_fiber outside of a stackful body, and in that of another coroutine type, which has no executor;
 /// forced_unwind if the awaitable is being destroyed.
 template <class Late = void>
-WEFT_ASIO::any_io_executor this_executor() {
+WEFT_THIS_ASIO::any_io_executor this_executor() {
     detail::driver& driver = detail::ambient_driver();
-    auto* const services = WEFT_ASIO::weft_detail::services_of(driver);
+    auto* const services = WEFT_THIS_ASIO::weft_detail::services_of(driver);
     if (!services)
         detail::throw_or_die(not_in_fiber(
             "weft::this_executor, weft::sleep_for: the running body is none of an asio::awaitable, so it has no executor: pass "
@@ -219,9 +219,9 @@ WEFT_ASIO::any_io_executor this_executor() {
 /// \throws as this_executor; system_error (operation_aborted) if the awaitable is cancelled meanwhile.
 template <class Clock, class Duration>
 void sleep_until(const std::chrono::time_point<Clock, Duration>& time) {
-    using wait_traits = WEFT_ASIO::wait_traits<Clock>;
+    using wait_traits = WEFT_THIS_ASIO::wait_traits<Clock>;
     const auto expiry = std::chrono::ceil<typename Clock::duration>(time);
-    WEFT_ASIO::basic_waitable_timer<Clock, wait_traits> timer(WEFT_ASIO_NAMESPACE::this_executor(), expiry);
+    WEFT_THIS_ASIO::basic_waitable_timer<Clock, wait_traits> timer(WEFT_ASIO_NAMESPACE::this_executor(), expiry);
     timer.async_wait(use_fiber);
 }
 

@@ -8,7 +8,7 @@
 #include <mutex>
 #include <utility>
 
-namespace WEFT_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
+namespace WEFT_THIS_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
 namespace weft_detail {
 
 /// Lets other threads into a context until it ends.
@@ -221,4 +221,4 @@ private:
 };
 
 } // namespace weft_detail
-} // namespace WEFT_ASIO
+} // namespace WEFT_THIS_ASIO

@@ -13,7 +13,7 @@
 #include <thread>
 #include <utility>
 
-namespace WEFT_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
+namespace WEFT_THIS_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
 namespace weft_detail {
 
 /// What an awaitable waits with for an operation of another library: an operation of this Asio that whatever completes
@@ -145,4 +145,4 @@ awaitable<void, Executor> wait_for_foreign(::weft::detail::await_request& reques
 }
 
 } // namespace weft_detail
-} // namespace WEFT_ASIO
+} // namespace WEFT_THIS_ASIO

@@ -12,7 +12,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace WEFT_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
+namespace WEFT_THIS_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
 namespace weft_detail {
 
 /// An operation started by use_fiber: lies on the body's stack while the body waits for it.
@@ -294,4 +294,4 @@ private:
 };
 
 } // namespace weft_detail
-} // namespace WEFT_ASIO
+} // namespace WEFT_THIS_ASIO

@@ -8,7 +8,7 @@
 #include <type_traits>
 #include <utility>
 
-namespace WEFT_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
+namespace WEFT_THIS_ASIO { // NOLINT(modernize-concat-nested-namespaces): the macro may be a nested name
 namespace weft_detail {
 
 #if WEFT_ASIO_HAS_DISPOSITIONS
@@ -62,4 +62,4 @@ struct given_or_thrown<First, Rest...> : given<Rest...> {
 };
 
 } // namespace weft_detail
-} // namespace WEFT_ASIO
+} // namespace WEFT_THIS_ASIO

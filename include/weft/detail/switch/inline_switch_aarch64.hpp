@@ -32,7 +32,7 @@
 // BTI: a branch through x17 may land on `bti j`, and on `bti c`, the landing pad of a function.
 //
 // Call frame information: until the rule below, an unwinder sees the function that leaves; from there on it sees a frame
-// whose caller is the arriving context. The brk before label 1 never run; they keep the bytes before the label, which
+// whose caller is the arriving flow. The brk before label 1 never run; they keep the bytes before the label, which
 // unwinders look up for a suspended frame, out of that rule. Under PAC a function that changes x30, as this one does, has
 // told the unwinder already that its return address is signed, so the rule names the signed pc, checked with CFA = sp.
 
@@ -128,7 +128,7 @@
     "mov  x10, sp\n\t"                                                                                                 \
     "stp  x12, x10, [x0, %c[pc_sp]]\n\t"    /* ours go where they were */                                              \
     "stp  x19, x29, [x0, %c[leaving]]\n\t"                                                                             \
-    "ldp  x19, x29, [x0, %c[arriving]]\n\t" /* the arriving context's registers */                                     \
+    "ldp  x19, x29, [x0, %c[arriving]]\n\t" /* the arriving flow's registers */                                        \
     WEFT_CFI_ARRIVING                                                                                                  \
     WEFT_EXCHANGE_SHADOW                                                                                               \
     WEFT_CHECK_THEIRS                       /* x17 = the arriving pc */                                                \

@@ -24,7 +24,7 @@
 //   switch_tests_tag                         true if the operations of AArch64 only exist, see inline_switch.hpp
 //
 // Call frame information: until the rule below, an unwinder sees the function that leaves; from there on it sees a frame
-// whose caller is the arriving context. `ud2` never runs; it keeps the byte before label 1, which unwinders look up for
+// whose caller is the arriving flow. `ud2` never runs; it keeps the byte before label 1, which unwinders look up for
 // a suspended frame, out of that rule.
 //
 // The text is in AT&T's syntax. Where the compiler writes Intel's (-masm=intel), `{AT&T|Intel}` makes the assembler
@@ -156,7 +156,7 @@ WEFT_ABI_TAG __attribute__((visibility("hidden"))) inline float unread_vector;
     "movq  %%rax, " WEFT_PC "(%%rdi)\n\t"                                                                              \
     "movq  %%rbp, " LEAVING "+8(%%rdi)\n\t"                                                                            \
     LEAVE_BASE(LEAVING)                                                                                                \
-    "movq  " ARRIVING "+8(%%rdi), %%rbp\n\t" /* the arriving context's registers */                                    \
+    "movq  " ARRIVING "+8(%%rdi), %%rbp\n\t" /* the arriving flow's registers */                                       \
     WEFT_CFI_ARRIVING                                                                                                  \
     "movq  %%r9, %%rbx\n\t"                                                                                            \
     "movq  %%rcx, %%rsp\n\t"                /* now on its stack */                                                     \
