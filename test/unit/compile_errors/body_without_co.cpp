@@ -1,6 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 // error: weft::stackful: the body must be callable with
-// before: GNU 4, GNU14 8, Clang 1
+// before: GNU 5, GNU14 9, Clang 2
 
 #include <weft/stackful.hpp>
 #include <weft/task.hpp>

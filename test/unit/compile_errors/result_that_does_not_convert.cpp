@@ -1,6 +1,6 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 // error: weft::stackful: what the body returns does not convert
-// before: GNU 5, GNU14 11, Clang 1
+// before: GNU 6, GNU14 12, Clang 2
 
 #include <weft/stackful.hpp>
 #include <weft/task.hpp>
