@@ -22,7 +22,7 @@ namespace {
 constexpr bool keeps_any =
     !switch_keeps_fp && !WEFT_ASAN && !WEFT_HWASAN && !WEFT_MSAN && !WEFT_TSAN && !WEFT_TELLS_VALGRIND;
 
-constinit thread_local thread_cache<fiber_record> mine{};
+constinit thread_local thread_cache<fiber_record> my_cache{};
 
 void discard(fiber_record& fiber) noexcept {
     const stack_bounds memory = cached_fiber_frame::memory(fiber);
@@ -47,7 +47,7 @@ fiber_record* take_kept() noexcept {
         thread.cached = room_for_one;
         return fiber;
     }
-    return mine.count != 0 ? mine.pop() : nullptr;
+    return my_cache.count != 0 ? my_cache.pop() : nullptr;
 }
 
 // Is its stack of the size that is the default now?
@@ -56,18 +56,18 @@ bool is_current(const fiber_record& fiber) noexcept {
 }
 
 void discard_all() noexcept {
-    while (mine.count != 0) discard(*mine.pop());
+    while (my_cache.count != 0) discard(*my_cache.pop());
     thread_state& thread = this_thread();
     fiber_record* const last = fiber_at_hand(thread);
-    thread.cached = mine.phase == cache_phase::in_use ? room_for_one : not_in_use;
+    thread.cached = my_cache.phase == cache_phase::in_use ? room_for_one : not_in_use;
     if (last) discard(*last);
-    if (mine.phase == cache_phase::closed) unwatch_default_size();
+    if (my_cache.phase == cache_phase::closed) unwatch_default_size();
 }
 
 std::size_t kept() noexcept {
     const fiber_record* const last = fiber_at_hand(this_thread());
     std::size_t current = last && is_current(*last);
-    for (std::size_t n = 0; n < mine.count; ++n) current += is_current(*mine.kept[n]);
+    for (std::size_t n = 0; n < my_cache.count; ++n) current += is_current(*my_cache.kept[n]);
     return current;
 }
 
@@ -75,8 +75,8 @@ constinit const stack_keeper keeper{&kept, &discard_all};
 
 // The first time that a thread keeps one.
 bool begin_to_keep() noexcept {
-    if (mine.phase == cache_phase::unused) watch_default_size(this_thread().cache_limit, any_record, ask_library);
-    return open_cache<&discard_all>(mine.phase);
+    if (my_cache.phase == cache_phase::unused) watch_default_size(this_thread().cache_limit, any_record, ask_library);
+    return open_cache<&discard_all>(my_cache.phase);
 }
 
 } // namespace
@@ -103,9 +103,9 @@ bool begin_to_keep() noexcept {
         set_at_hand(thread, fiber);
     }
     if (!keep) return;
-    if (mine.count == mine.capacity)
-        while (mine.count > mine.capacity / 2) discard(*mine.pop());
-    mine.push(keep);
+    if (my_cache.count == my_cache.capacity)
+        while (my_cache.count > my_cache.capacity / 2) discard(*my_cache.pop());
+    my_cache.push(keep);
 }
 
 } // namespace weft::detail

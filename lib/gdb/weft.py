@@ -24,8 +24,8 @@ RESUMES = re.compile(r"( \[clone \.(actor|resume)\]| \(\.(actor|resume)\)|\.(act
 # What is weft's, Asio's or the standard library's: not what a user calls the place where a body waits. With little debug information names have no namespace: then weft's are known by
 # themselves and their file. (The file alone does not tell: the statement a function waits in may have been inlined.)
 INTERNAL = re.compile(r"([\w()]+ )?(weft(::|_)|(boost::)?asio::|std::)")  # lldb names what templates return, too
-INTERNAL_NAME = re.compile(r"((try_)?switch_(through|to_(fiber|resumer))|(suspend|resume|await|run)(_\w+)?|yield|get)([<( ]|$)")
-INTERNAL_FILE = re.compile(r"/(weft/(detail/)?\w+\.hpp|lib/(fiber|bridge)/\w+\.cpp)$")
+INTERNAL_NAME = re.compile(r"((try_)?switch_(through|and_return|to_(fiber|resumer)(_\w+)?)|leave_\w+|(suspend|resume|await|run)(_\w+)?|yield|get)([<( ]|$)")
+INTERNAL_FILE = re.compile(r"/(weft/(detail/(\w+/)?)?\w+\.hpp|lib/(fiber|bridge)/\w+\.cpp)$")
 ENTRIES = ("weft_fiber_entry", "weft_fiber_start")
 
 

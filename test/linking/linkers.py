@@ -147,9 +147,9 @@ class Linking:
                             "weft_exceptions_unknown: .fill 128, 1, 1\n")
         declarations = "".join(
             f"extern _Thread_local char weft_thread_state_{n}[48]; static char* of_compiler_{n}(void) "
-            f"{{ return weft_thread_state_{n}; }} void *weft_this_thread_{n}(void), *by_address_{n}(void), *asked_{n}(void), "
-            f"*at_rest_{n}(void); void set_asked_{n}(void*);\n" for n in range(COPIES))
-        table = ",\n".join("{of_compiler_%d, weft_this_thread_%d, by_address_%d, asked_%d, at_rest_%d, set_asked_%d}"
+            f"{{ return weft_thread_state_{n}; }} void *weft_this_thread_{n}(void), *by_address_{n}(void), *current_{n}(void), "
+            f"*idle_sentinel_{n}(void); void set_current_{n}(void*);\n" for n in range(COPIES))
+        table = ",\n".join("{of_compiler_%d, weft_this_thread_%d, by_address_%d, current_%d, idle_sentinel_%d, set_current_%d}"
                            % ((n,) * 6) for n in range(COPIES))
         checks.write_text(CHECKS.format(declarations=declarations, table=table,
                                         thread="" if self.emulator and "-fPIC" in flags else THREAD))

@@ -27,7 +27,7 @@ ALIKE = re.compile(r"weft_(thread_state|this_thread|debugger_\w+|(make|jump|onto
                    r"(fiber_error|not_in_fiber|forced_unwind|operation_stopped|stack_exhausted)(::.*)?")
 # Inline functions which are the same with every setting, so that a linker may take those of any file.
 INDIFFERENT = re.compile(r"std::|.*\bweft::(task<|detail::(task_promise|await_request::~|start_await<|get_awaiter<|"
-                         r"shim_promise|transferring_wait|ambient_kind|at_hand|exception_state|fp_state|"
+                         r"shim_promise|transferring_wait|ambient_kind|has_cached_fiber|tag_bits|exception_state|fp_state|"
                          r"give_back_to_pool|stop_answer|fiber_details::~))")
 
 

@@ -17,7 +17,7 @@ NOT_TESTED = [
     'weft has no switch of its own for this processor',
     "only weft's own switch for AArch64 keeps shadow call stacks",
     '-fsanitize=safe-stack wants two',
-    'nobody tells -fsanitize=dataflow',
+    '-fsanitize=dataflow is not told',
     'this Asio has not found the compiler',
     'weft/senders.hpp needs std::execution',
     'a handle made by the promise of R would not name',
