@@ -128,7 +128,7 @@ constexpr std::array<int, 2> signals{SIGSEGV, SIGBUS};
 // Two handlers, as both may be installed, with a program's own between them: that of a library that checks contexts, and
 // that of report_stack_overflow().
 enum fault_handler { unasked, asked };
-std::array<struct sigaction, signals.size()> before[2];
+std::array<struct sigaction, signals.size()> handlers_before[2];
 
 // By the processor at an instruction, which will do so again; not by kill() or raise().
 bool is_fault(const siginfo_t& info) noexcept {
@@ -136,7 +136,7 @@ bool is_fault(const siginfo_t& info) noexcept {
 }
 
 void go_on_as_before(fault_handler which, int signal, siginfo_t* info, void* context) noexcept {
-    struct sigaction& old = before[which][signal == signals[0] ? 0 : 1];
+    struct sigaction& old = handlers_before[which][signal == signals[0] ? 0 : 1];
     struct sigaction by_default {};
     by_default.sa_handler = SIG_DFL;
     if (old.sa_flags & SA_SIGINFO) {
@@ -173,7 +173,7 @@ template <fault_handler Which>
 void install() noexcept {
     detail::guard_size(); // so that the handler finds the size of pages known
     for (std::size_t n = 0; n < signals.size(); ++n) {
-        struct sigaction& old = before[Which][n];
+        struct sigaction& old = handlers_before[Which][n];
         ::sigaction(signals[n], nullptr, &old);
         if (Which == unasked && (old.sa_flags & SA_SIGINFO || old.sa_handler != SIG_DFL)) continue; // the program's own
         struct sigaction ours {};
