@@ -78,9 +78,11 @@ prove() { # options of prove.py
         --jobs "$jobs" --sites "$sites" "$@"
 }
 
-# As a part of everything: what does not need the network is done without it, and the rest has failed.
+# As a part of everything: what does not need the network is done without it, and the rest has failed. Programs are read
+# first, on one processor, beside the last tests.
 run_proof_with_everything() {
     need_sites
+    read_built_programs
     if step proof prepare prepare_proof; then
         prove
     else
@@ -88,7 +90,6 @@ run_proof_with_everything() {
         summary+=("$(printf '%-21s %s' proof \
             "FAILED: what test/proof/requirements.txt names could not be installed; check the network")")
     fi
-    read_built_programs
 }
 
 prepare_proof() {
