@@ -25,6 +25,8 @@ PUBLIC = {
     "asio": {"asio", "standalone_asio"},
     "senders": {"senders"},
 }
+# All assembly is in one folder, as projects that compile weft by hand name it: this file is of the layer above.
+ELSEWHERE = {"switch/thread_state.S": "thread"}
 # What only this file writes: the state of a fiber.
 STATE = "include/weft/detail/fiber/fiber_state.hpp"
 WRITES_STATE = re.compile(r"[\w)\]](?:\.|->)(?:state|progress) *[|&^]?=(?!=)|\bset_tags\(")
@@ -39,6 +41,8 @@ SUFFIXES = {".hpp", ".h", ".cpp", ".S"}
 def layer_of(path):
     """Of a path below include/weft or lib; None if it is in none."""
     parts = path.parts
+    if path.as_posix() in ELSEWHERE:
+        return ELSEWHERE[path.as_posix()]
     if parts[0] == "detail":
         parts = parts[1:]
     elif len(parts) == 1:

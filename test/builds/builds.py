@@ -70,7 +70,7 @@ class Workshop:
     def sources(self, build):
         for folder in ("bridge", "debug", "fiber", "stack", "switch", "thread"):
             for source in sorted((ROOT / "lib" / folder).glob("*.*")):
-                own = folder != "switch" or (source.name == "fcontext.cpp") == build.boost
+                own = folder != "switch" or source.name == "thread_state.S" or (source.name == "fcontext.cpp") == build.boost
                 if source.suffix in (".cpp", ".S") and own:
                     yield source
 

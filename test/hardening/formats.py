@@ -174,7 +174,7 @@ class Comparison:
         whole = self.folder / "whole.cpp"  # by file it is compiled by test/platforms, with the headers of macOS
         whole.write_text("".join(f'#include "{ROOT / source}"\n' for source in [*LIBRARY, "lib/switch/frame.cpp"]
                                  if source.endswith(".cpp")), encoding="utf-8")
-        for source in (whole, ROOT / "lib/thread/thread_state.S"):
+        for source in (whole, ROOT / "lib/switch/thread_state.S"):
             try:
                 self.compile(TARGETS[architecture][1], source, flags)
             except BuildError as error:

@@ -7,7 +7,7 @@ import subprocess
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LIBRARY = [str(source.relative_to(ROOT)) for part in ("bridge", "debug", "fiber", "stack", "thread")
            for source in sorted((ROOT / "lib" / part).glob("*.cpp"))] + [
-               "lib/switch/control_block.cpp", "lib/switch/shadow_stack.cpp", "lib/thread/thread_state.S"]
+               "lib/switch/control_block.cpp", "lib/switch/shadow_stack.cpp", "lib/switch/thread_state.S"]
 INLINE_SWITCH = {architecture: f"include/weft/detail/switch/inline_switch_{architecture}.hpp"
                  for architecture in ("aarch64", "x86_64")}
 ASSEMBLY = {"aarch64": "lib/switch/aarch64.S", "x86_64": "lib/switch/x86_64.S"}

@@ -4,7 +4,7 @@
 Is the state of a thread reached from wherever it lies, with every linker of this machine? Links programs with as many copies of
 the state, one behind the other, as there are places for it in a page of thread-local storage: as code of a program, of a
 shared library and of a loaded one, where the storage that exists when a program starts has been used up, too. Each way
-of reaching a copy (reach.cpp, lib/thread/thread_state.S) must find what the compiler's own way finds, on two threads.
+of reaching a copy (reach.cpp, lib/switch/thread_state.S) must find what the compiler's own way finds, on two threads.
 Then a whole program (whole.cpp), linked with the library. A linker that is not installed is left out, with a word."""
 
 import argparse
@@ -137,7 +137,7 @@ class Linking:
         reach, state, assembly, checks = (folder / file for file in ("reach.s", "state.s", "all.s", "checks.c"))
         run(*self.compiler, "-std=c++20", "-O2", "-Wall", "-Wextra", "-Werror", "-fno-asynchronous-unwind-tables",
             "-fno-exceptions", *flags, "-I", ROOT / "include", "-S", HERE / "reach.cpp", "-o", reach)
-        run(*self.compiler, *flags, "-I", ROOT / "include", "-E", "-P", ROOT / "lib/thread/thread_state.S", "-o", state)
+        run(*self.compiler, *flags, "-I", ROOT / "include", "-E", "-P", ROOT / "lib/switch/thread_state.S", "-o", state)
         macros, _, body = state.read_text().partition('.section .tdata, "awT", %progbits')
         body = '.section .tdata, "awT", %progbits' + body
         once = re.sub(r'\n[^\n]*"error: weft [^\n]*\n__morestack:\n', "\n", reach.read_text())  # it refuses split stacks

@@ -89,7 +89,7 @@ class Workshop:
         whole.write_text("".join(f'#include "{source}"\n' for source in sources))
         flags = [*flags, "-fvisibility=hidden", "-fvisibility-inlines-hidden", *(["-fPIC"] if shared else [])]
         objects = [self.compile(whole, f"{name}/whole.o", *flags)]
-        for source in [*([] if boost else sorted((ROOT / "lib/switch").glob("*.S"))), ROOT / "lib/thread/thread_state.S"]:
+        for source in sorted((ROOT / "lib/switch").glob("thread_state.S" if boost else "*.S")):
             objects.append(self.folder / name / f"{source.name}.o")
             self.run(*self.compiler, *flags, "-I", ROOT / "include", "-c", source, "-o", objects[-1])
         library = folder / ("libweft.so" if shared else "libweft.a")

@@ -50,7 +50,7 @@ def programs(clang, resource_folder, folder, jobs):
     flags = ["--target=aarch64-linux-gnu", f"-resource-dir={resource_folder}", "-fsanitize=hwaddress", "-O1", "-g1", "-UNDEBUG",
              "-DWEFT_CHECKS_CONTEXTS=1", "-fno-omit-frame-pointer", "-Wall", "-Wextra", "-Werror"]
     sources = [source for room in ("bridge", "debug", "fiber", "stack", "switch", "thread") for source in sorted((ROOT / "lib" / room).glob("*.cpp"))
-               if source.name != "fcontext.cpp"] + [ROOT / "lib/switch/aarch64.S", ROOT / "lib/thread/thread_state.S"]
+               if source.name != "fcontext.cpp"] + [ROOT / "lib/switch/aarch64.S", ROOT / "lib/switch/thread_state.S"]
     sources += [ROOT / f"test/sanitizers/{name}.cpp" for name in ("clean", "planted")]
 
     def compiled(source):

@@ -1,7 +1,7 @@
 // Copyright the weft authors. Distributed under the Boost Software License, Version 1.0 (see LICENSE).
 #pragma once
 
-// What this build is: which switch it runs on, and how the compiler spells a few attributes. To lib/thread/thread_state.S,
+// What this build is: which switch it runs on, and how the compiler spells a few attributes. To lib/switch/thread_state.S,
 // which includes it too, it is nothing but the preprocessor's own lines.
 
 #include <weft/detail/base/branch_protection.hpp>
@@ -162,7 +162,7 @@ asm(".ifndef __morestack\n\t"
 #define WEFT_THREAD_STATE weft_thread_state
 #define WEFT_THIS_THREAD weft_this_thread
 
-// Is it ELF's thread-local storage, which assembly can define and reach? Then lib/thread/thread_state.S does, whatever
+// Is it ELF's thread-local storage, which assembly can define and reach? Then lib/switch/thread_state.S does, whatever
 // compilers make of a thread_local (-femulated-tls). Android has that storage from API 29 on, and TLS descriptors on
 // AArch64 alone.
 #if defined(__linux__) && defined(__ELF__) && defined(__LP64__) && (defined(__x86_64__) || defined(__aarch64__))

@@ -20,8 +20,8 @@
 
 #if WEFT_THREAD_STATE_ELF
 
-#    include "../switch/asm.h"
-#    include "thread_state.h"
+#    include "asm.h"
+#    include "../thread/thread_state.h"
 
 
     .section .tdata, "awT", %progbits
