@@ -152,11 +152,10 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
     self.stop = stop.provider();
     self.services = services.get();
     fiber body = make_body(start.allocator, [&] {
-        const ownership until_the_end{self};
         co_type co{self, promise};
         result.take([&]() -> result_type { return std::invoke(start.body, co, args...); });
     });
-    self.body = &fiber_access::record(body);
+    own(self, fiber_access::record(body));
     self.takes_foreign = adapter::available;
 
     [[maybe_unused]] bool stopped = false;
@@ -200,6 +199,7 @@ Return drive(driver_start<Allocator, Fn> start, Args... args) {
             co_await wait;
         }
     }
+    disown(self);
 
     if constexpr (can_be_stopped<Promise>) {
         if (stopped) {

@@ -47,17 +47,13 @@ struct WEFT_ABI_TAG driver {
     unsigned nested = 0;              // how many operations in a row its adapter went on with inside of each other
 };
 
-/// From the first statement of a body to its last, its fiber has the driver as its owner.
-class ownership {
-public:
-    explicit ownership(driver& d) noexcept : body_(*d.body) { body_.details->owner = &d; }
-    ~ownership() { body_.details->owner = nullptr; }
-    ownership(const ownership&) = delete;
-    ownership& operator=(const ownership&) = delete;
-
-private:
-    fiber_record& body_;
-};
+/// The fiber, whose body has not begun, is the driver's body.
+inline void own(driver& d, fiber_record& body) noexcept {
+    d.body = &body;
+    body.details->owner = &d;
+}
+/// The body of the driver has ended. Where it has not ended plainly, by an exception or unwound, run_out() has done it.
+inline void disown(driver& d) noexcept { d.body->details->owner = nullptr; }
 
 /// The driver of a fiber, if it has one.
 inline driver* driver_of(const fiber_record& fiber) noexcept { return static_cast<driver*>(fiber.details->owner); }

@@ -61,7 +61,7 @@ struct alignas(64) fiber_details {
     sanitizer_fiber sanitizer;
     thread_binding* bindings = nullptr; // what it holds of a thread's
     std::uint64_t left = 0;             // of one that is checked and holds an exception: the number of the thread it left
-    void* owner = nullptr;              // of a layer above, which sets it and clears it before the body has ended
+    void* owner = nullptr;              // of a layer above, which sets it before the body begins; null again when that has ended
     const char* name = nullptr;         // see fiber_ref::set_name
     // Of one that is checked: of what the block keeps of the flow that waits in it. Whether there is one is the library's
     // choice, per fiber, and its work alone: such a fiber has both tag bits whenever a flow waits, so that each resume

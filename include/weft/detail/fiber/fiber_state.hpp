@@ -202,8 +202,10 @@ inline void fail(fiber_record& fiber, std::exception_ptr failure) noexcept {
     fiber.state |= threw;
     fiber.progress |= failed;
 }
-/// The body of the running fiber has ended: of its state only `threw` stays, and the switch to its resumer is open.
+/// The body of the running fiber has ended: of its state only `threw` stays, it has no owner, and the switch to its resumer
+/// is open.
 inline void run_out(fiber_record& fiber) noexcept {
+    fiber.details->owner = nullptr;
     set_tags(fiber.block, suspendable_tag);
     fiber.state &= threw;
 }
@@ -228,6 +230,7 @@ inline void ready_for_next_body(fiber_record& fiber) noexcept { fiber.progress =
 /// The body of the fiber, which has not begun or has ended, is gone: nothing may resume the fiber.
 inline void forget_body(fiber_record& fiber) noexcept {
     fiber.details->name = nullptr;
+    fiber.details->owner = nullptr;
     set_tags(fiber.block, no_tag);
     fiber.state = plain;
 }
